@@ -1,0 +1,177 @@
+//! Pages: what one looks like in memory, and the arena that holds them all.
+//!
+//! A page holds [`PAGE_SLOTS`] consecutive slots of one lane, K and V together:
+//!
+//! ```text
+//! K  [head_dim][PAGE_SLOTS]   transposed: one load brings a coordinate of all slots,
+//!                             so logits of a page need no horizontal sums
+//! V  [PAGE_SLOTS][head_dim]   row by row: the weighted sum runs along head_dim
+//! ```
+//!
+//! The arena knows bytes and nothing of sequences; the [`crate::Ledger`] knows who owns which page.
+
+/// Slots in a page.
+pub const PAGE_SLOTS: usize = 16;
+
+/// Index of a page in its arena.
+pub type PageId = u32;
+
+/// Element type of cached keys and values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum KvDtype {
+    /// IEEE half precision, stored as its bits.
+    F16,
+    /// Single precision.
+    F32,
+}
+
+impl KvDtype {
+    /// Bytes of one element.
+    pub fn bytes(self) -> usize {
+        match self {
+            KvDtype::F16 => 2,
+            KvDtype::F32 => 4,
+        }
+    }
+
+    /// `"f16"` or `"f32"`.
+    pub fn name(self) -> &'static str {
+        match self {
+            KvDtype::F16 => "f16",
+            KvDtype::F32 => "f32",
+        }
+    }
+}
+
+/// Elements of one page: K and V of [`PAGE_SLOTS`] slots.
+pub fn page_elems(head_dim: usize) -> usize {
+    2 * PAGE_SLOTS * head_dim
+}
+
+/// Offset of K coordinate `d` of `slot` within its page.
+pub fn k_at(slot: usize, d: usize) -> usize {
+    d * PAGE_SLOTS + slot
+}
+
+/// Offset of V coordinate `d` of `slot` within its page.
+pub fn v_at(head_dim: usize, slot: usize, d: usize) -> usize {
+    (PAGE_SLOTS + slot) * head_dim + d
+}
+
+/// Where a slot lies: its page, and its place in it (`0..PAGE_SLOTS`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SlotAt {
+    /// The page.
+    pub page: PageId,
+    /// The place within the page.
+    pub slot: usize,
+}
+
+/// The memory behind page ids. [`Arena`] is host memory; a device backend brings its own.
+pub trait Storage {
+    /// Copies a whole page (copy-on-write).
+    fn copy_page(&mut self, from: PageId, to: PageId);
+    /// Copies K and V of one slot (compaction). `from` and `to` never are the same slot.
+    fn copy_slot(&mut self, from: SlotAt, to: SlotAt);
+}
+
+/// All page elements, read-only: page `p` starts at `p * page_elems(head_dim)`.
+#[derive(Clone, Copy, Debug)]
+pub enum Pages<'a> {
+    /// f16 bits.
+    F16(&'a [u16]),
+    /// f32.
+    F32(&'a [f32]),
+}
+
+/// All page elements, writable.
+#[derive(Debug)]
+pub enum PagesMut<'a> {
+    /// f16 bits.
+    F16(&'a mut [u16]),
+    /// f32.
+    F32(&'a mut [f32]),
+}
+
+/// One lane of one sequence as attention sees it.
+#[derive(Clone, Copy, Debug)]
+pub struct LaneView<'a> {
+    /// Block table: slot `i` lies in `pages[i / PAGE_SLOTS]` at `i % PAGE_SLOTS`.
+    pub pages: &'a [PageId],
+    /// Slots in the lane.
+    pub len: usize,
+}
+
+#[derive(Debug)]
+enum Elems {
+    F16(Vec<u16>),
+    F32(Vec<f32>),
+}
+
+/// Host memory for every page of a pool. Zeroed memory is asked for once and touched as pages are used.
+#[derive(Debug)]
+pub struct Arena {
+    elems: Elems, // [pages][page_elems]
+    head_dim: usize,
+}
+
+impl Arena {
+    /// Room for `pages` pages of lanes of `head_dim`.
+    pub fn new(pages: usize, head_dim: usize, dtype: KvDtype) -> Arena {
+        let n = pages * page_elems(head_dim);
+        let elems = match dtype {
+            KvDtype::F16 => Elems::F16(vec![0; n]),
+            KvDtype::F32 => Elems::F32(vec![0.0; n]),
+        };
+        Arena { elems, head_dim }
+    }
+
+    /// Coordinates of one K or V row.
+    pub fn head_dim(&self) -> usize {
+        self.head_dim
+    }
+
+    /// Read access for attention.
+    pub fn pages(&self) -> Pages<'_> {
+        match &self.elems {
+            Elems::F16(v) => Pages::F16(v),
+            Elems::F32(v) => Pages::F32(v),
+        }
+    }
+
+    /// Write access for new K and V rows.
+    pub fn pages_mut(&mut self) -> PagesMut<'_> {
+        match &mut self.elems {
+            Elems::F16(v) => PagesMut::F16(v),
+            Elems::F32(v) => PagesMut::F32(v),
+        }
+    }
+}
+
+impl Storage for Arena {
+    fn copy_page(&mut self, from: PageId, to: PageId) {
+        let n = page_elems(self.head_dim);
+        let (from, to) = (from as usize * n, to as usize * n);
+        match &mut self.elems {
+            Elems::F16(v) => v.copy_within(from..from + n, to),
+            Elems::F32(v) => v.copy_within(from..from + n, to),
+        }
+    }
+
+    fn copy_slot(&mut self, from: SlotAt, to: SlotAt) {
+        match &mut self.elems {
+            Elems::F16(v) => copy_slot(v, self.head_dim, from, to),
+            Elems::F32(v) => copy_slot(v, self.head_dim, from, to),
+        }
+    }
+}
+
+fn copy_slot<T: Copy>(elems: &mut [T], head_dim: usize, from: SlotAt, to: SlotAt) {
+    let n = page_elems(head_dim);
+    let (src, dst) = (from.page as usize * n, to.page as usize * n);
+    for d in 0..head_dim {
+        elems[dst + k_at(to.slot, d)] = elems[src + k_at(from.slot, d)];
+    }
+    let v = src + v_at(head_dim, from.slot, 0);
+    elems.copy_within(v..v + head_dim, dst + v_at(head_dim, to.slot, 0));
+}

@@ -1,0 +1,259 @@
+//! The paged cache against a naive one: a `Vec` of slots per lane. Random appends, retains, forks, pins and drops;
+//! after every operation the books balance and every slot reads back what was written.
+
+use lethe_kv::{
+    Arena, Granularity, KvDtype, KvError, KvShape, Ledger, PAGE_SLOTS, Pages, PagesMut, SeqCache, check_integrity,
+    k_at, page_elems, v_at,
+};
+
+struct Rng(u64);
+
+impl Rng {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ (z >> 31)
+    }
+    fn below(&mut self, n: usize) -> usize {
+        (self.next() % n as u64) as usize
+    }
+}
+
+#[derive(Clone, Debug, PartialEq)]
+struct Slot {
+    position: u32,
+    pinned: bool,
+    score: f32,
+    value: f32,
+}
+
+struct Pair {
+    cache: SeqCache,
+    naive: Vec<Vec<Vec<Slot>>>, // [layers][kv_heads][slots]
+    next: u32,
+}
+
+fn write(arena: &mut Arena, lane: lethe_kv::LaneView<'_>, slot: usize, value: f32) {
+    let hd = arena.head_dim();
+    let base = lane.pages[slot / PAGE_SLOTS] as usize * page_elems(hd);
+    for d in 0..hd {
+        let (k, v) = (base + k_at(slot % PAGE_SLOTS, d), base + v_at(hd, slot % PAGE_SLOTS, d));
+        // small whole numbers: their low bits serve as well in u16 as in f32
+        match arena.pages_mut() {
+            PagesMut::F16(e) => (e[k], e[v]) = (value as u16 + d as u16, value as u16 + 100 + d as u16),
+            PagesMut::F32(e) => (e[k], e[v]) = (value + d as f32, value + 100.0 + d as f32),
+        }
+    }
+}
+
+fn read(arena: &Arena, lane: lethe_kv::LaneView<'_>, slot: usize) -> Vec<f32> {
+    let hd = arena.head_dim();
+    let base = lane.pages[slot / PAGE_SLOTS] as usize * page_elems(hd);
+    let at = |i: usize| match arena.pages() {
+        Pages::F16(e) => f32::from(e[base + i]),
+        Pages::F32(e) => e[base + i],
+    };
+    let s = slot % PAGE_SLOTS;
+    (0..hd).map(|d| at(k_at(s, d))).chain((0..hd).map(|d| at(v_at(hd, s, d)))).collect()
+}
+
+fn compare(arena: &Arena, pair: &Pair) {
+    let hd = arena.head_dim();
+    for (l, lanes) in pair.naive.iter().enumerate() {
+        for (h, slots) in lanes.iter().enumerate() {
+            assert_eq!(pair.cache.len(l, h), slots.len());
+            for (i, s) in slots.iter().enumerate() {
+                let got = Slot {
+                    position: pair.cache.positions(l, h)[i],
+                    pinned: pair.cache.pinned(l, h)[i],
+                    score: pair.cache.scores(l, h)[i],
+                    value: s.value,
+                };
+                assert_eq!(&got, s);
+                let want: Vec<f32> =
+                    (0..hd).map(|d| s.value + d as f32).chain((0..hd).map(|d| s.value + 100.0 + d as f32)).collect();
+                assert_eq!(read(arena, pair.cache.lane(l, h), i), want, "layer {l} lane {h} slot {i}");
+            }
+            assert_eq!(pair.cache.pins(l, h), slots.iter().filter(|s| s.pinned).count());
+        }
+    }
+}
+
+fn run(seed: u64, granularity: Granularity, dtype: KvDtype) {
+    let shape = KvShape { layers: 2, kv_heads: 3, head_dim: 4, dtype };
+    let ledger = Ledger::new(400);
+    let mut arena = Arena::new(400, shape.head_dim, dtype);
+    let mut rng = Rng(seed);
+    let mut pairs: Vec<Pair> = Vec::new();
+    let mut tag = 0.0;
+    for _ in 0..300 {
+        match rng.below(10) {
+            0 | 1 => {
+                if let Ok(grant) = ledger.reserve(rng.below(120)) {
+                    let cache = SeqCache::new(shape, granularity, grant, 64);
+                    pairs.push(Pair { cache, naive: vec![vec![Vec::new(); shape.kv_heads]; shape.layers], next: 0 });
+                }
+            }
+            2..=5 if !pairs.is_empty() => {
+                let i = rng.below(pairs.len());
+                let pair = &mut pairs[i];
+                let (n, pinned) = (1 + rng.below(20) as u32, rng.below(3) == 0);
+                for l in 0..shape.layers {
+                    let before: Vec<usize> = (0..shape.kv_heads).map(|h| pair.cache.len(l, h)).collect();
+                    let free = ledger.free();
+                    match pair.cache.append(&mut arena, l, pair.next..pair.next + n, pinned) {
+                        Ok(()) => {
+                            for (h, &start) in before.iter().enumerate() {
+                                for t in 0..n as usize {
+                                    tag = if tag > 30_000.0 { 1.0 } else { tag + 1.0 };
+                                    write(&mut arena, pair.cache.lane(l, h), start + t, tag);
+                                    pair.naive[l][h].push(Slot {
+                                        position: pair.next + t as u32,
+                                        pinned,
+                                        score: 0.0,
+                                        value: tag,
+                                    });
+                                }
+                            }
+                        }
+                        Err(e) => {
+                            assert!(matches!(e, KvError::GrantSpent { .. }), "{e}");
+                            assert_eq!(ledger.free(), free, "a refused append changes nothing");
+                        }
+                    }
+                    // scores are written by the policy side
+                    for h in 0..shape.kv_heads {
+                        let value = rng.below(1000) as f32;
+                        for s in pair.cache.scores_mut(l, h) {
+                            *s += value;
+                        }
+                        for other in 0..shape.kv_heads {
+                            if granularity == Granularity::Layer || other == h {
+                                pair.naive[l][other].iter_mut().for_each(|s| s.score += value);
+                            }
+                        }
+                    }
+                }
+                pair.next += n;
+            }
+            6 | 7 if !pairs.is_empty() => {
+                let i = rng.below(pairs.len());
+                let pair = &mut pairs[i];
+                let (l, h) = (rng.below(shape.layers), rng.below(shape.kv_heads));
+                let odds = 1 + rng.below(4);
+                let keep: Vec<u32> = (0..pair.cache.len(l, h) as u32).filter(|_| rng.below(odds) == 0).collect();
+                let cut: Vec<usize> = match granularity {
+                    Granularity::Layer => {
+                        pair.cache.retain(&mut arena, l, &keep).unwrap();
+                        assert_eq!(pair.cache.retain_lane(&mut arena, l, h, &[]), Err(KvError::WrongGranularity));
+                        (0..shape.kv_heads).collect()
+                    }
+                    Granularity::Head => {
+                        pair.cache.retain_lane(&mut arena, l, h, &keep).unwrap();
+                        vec![h]
+                    }
+                };
+                for h in cut {
+                    let old = std::mem::take(&mut pair.naive[l][h]);
+                    pair.naive[l][h] = keep.iter().map(|&k| old[k as usize].clone()).collect();
+                }
+            }
+            8 if !pairs.is_empty() => {
+                let i = rng.below(pairs.len());
+                let held = pairs[i].cache.grant().held();
+                if let Ok(grant) = ledger.reserve(held + rng.below(30)) {
+                    let fork = pairs[i].cache.fork(grant).unwrap();
+                    let (naive, next) = (pairs[i].naive.clone(), pairs[i].next);
+                    pairs.push(Pair { cache: fork, naive, next });
+                }
+                if let Ok(grant) = ledger.reserve(held.saturating_sub(1)) {
+                    assert_eq!(pairs[i].cache.fork(grant).is_err(), held > 0);
+                }
+                let upto = rng.below(40) as u32;
+                let pair = &mut pairs[i];
+                pair.cache.pin(|p| p < upto);
+                pair.naive.iter_mut().flatten().flatten().for_each(|s| s.pinned = s.position < upto);
+            }
+            _ if !pairs.is_empty() => {
+                let i = rng.below(pairs.len());
+                pairs.swap_remove(i);
+            }
+            _ => {}
+        }
+        check_integrity(&ledger, pairs.iter().map(|p| &p.cache)).unwrap();
+        for pair in &pairs {
+            compare(&arena, pair);
+        }
+        let fair: u64 = pairs.iter().map(|p| p.cache.bytes()).sum();
+        let used = ((ledger.total() - ledger.free()) * shape.page_bytes()) as u64;
+        assert!(fair + 400 * pairs.len() as u64 >= used, "{fair} bytes reported, {used} in use");
+    }
+    drop(pairs);
+    assert_eq!((ledger.free(), ledger.available(), ledger.shared()), (400, 400, 0));
+}
+
+#[test]
+fn random_operations_equal_the_naive_cache() {
+    for seed in 0..6 {
+        for granularity in [Granularity::Layer, Granularity::Head] {
+            run(seed, granularity, KvDtype::F16);
+            run(seed + 100, granularity, KvDtype::F32);
+        }
+    }
+}
+
+fn ten_slots() -> (Ledger, Arena, SeqCache) {
+    let shape = KvShape { layers: 1, kv_heads: 1, head_dim: 2, dtype: KvDtype::F32 };
+    let ledger = Ledger::new(8);
+    let mut arena = Arena::new(8, 2, KvDtype::F32);
+    let mut seq = SeqCache::new(shape, Granularity::Layer, ledger.reserve(2).unwrap(), 32);
+    seq.append(&mut arena, 0, 0..10, false).unwrap();
+    (ledger, arena, seq)
+}
+
+#[test]
+fn a_bad_keep_set_changes_nothing() {
+    let (ledger, mut arena, mut seq) = ten_slots();
+    assert_eq!(seq.retain(&mut arena, 0, &[1, 1]), Err(KvError::KeepNotAscending { at: 1 }));
+    assert_eq!(seq.retain(&mut arena, 0, &[0, 5, 4]), Err(KvError::KeepNotAscending { at: 2 }));
+    assert_eq!(seq.retain(&mut arena, 0, &[3, 10]), Err(KvError::KeepOutOfRange { slot: 10, len: 10 }));
+    assert_eq!(seq.positions(0, 0), (0..10).collect::<Vec<u32>>());
+    check_integrity(&ledger, [&seq]).unwrap();
+}
+
+#[test]
+fn positions_only_grow() {
+    let (_ledger, mut arena, mut seq) = ten_slots();
+    assert_eq!(seq.append(&mut arena, 0, 9..12, false), Err(KvError::PositionsNotIncreasing { last: 9, next: 9 }));
+    seq.append(&mut arena, 0, 700..701, false).unwrap();
+    assert_eq!(seq.positions(0, 0)[10], 700);
+}
+
+#[test]
+fn freed_pages_serve_others_at_once() {
+    let (ledger, mut arena, mut seq) = ten_slots();
+    seq.append(&mut arena, 0, 10..32, false).unwrap();
+    assert_eq!(ledger.free(), 6);
+    let keep: Vec<u32> = (0..16).map(|i| i * 2).collect();
+    seq.retain(&mut arena, 0, &keep).unwrap();
+    assert_eq!(ledger.free(), 7);
+    seq.regrant(0, 16).unwrap();
+    assert_eq!((seq.grant().pages(), ledger.available()), (1, 7));
+    seq.retain(&mut arena, 0, &[]).unwrap();
+    assert!(seq.is_empty());
+    assert_eq!(ledger.free(), 8);
+}
+
+#[test]
+fn a_panicking_owner_returns_its_pages() {
+    let (ledger, mut arena, seq) = ten_slots();
+    let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(move || {
+        let mut seq = seq;
+        seq.append(&mut arena, 0, 10..20, true).unwrap();
+        panic!("mid-step");
+    }));
+    assert!(panicked.is_err());
+    assert_eq!((ledger.free(), ledger.available()), (8, 8));
+}
