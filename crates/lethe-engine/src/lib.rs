@@ -1,2 +1,27 @@
-//! TODO
+//! The engine: requests in, tokens out, caches that forget in between.
+//!
+//! ```text
+//! Engine::submit -> Core: queue -> admit (worst case reserved) -> Plan (ragged batch: decodes, then prompt chunks)
+//!   -> Decoder::forward over the caches -> mass into scores -> sample -> Event::Token
+//!   -> rounds: policy -> keep set -> pages freed
+//! ```
+//!
+//! Greedy output of a request does not depend on what else is in the batch, on chunk sizes or on threads: same bits.
 #![forbid(unsafe_code)]
+
+mod batch;
+mod core;
+mod engine;
+mod event;
+mod memory;
+mod request;
+mod rounds;
+mod sampling;
+mod sequence;
+
+pub use crate::core::{Core, EngineError, EngineOptions};
+pub use engine::{Engine, Stream};
+pub use event::{DroppedMass, Event, Failure, FinishReason, Finished, KvReport, Limit, Round, Timing, Usage};
+pub use memory::{BadMemoryAmount, MemoryAmount, available_memory, human_bytes};
+pub use request::{Generation, Request, SubmitError};
+pub use sampling::{BadSampling, SampleScratch, Sampler, Sampling, argmax, uniform};

@@ -37,9 +37,8 @@ impl Track {
         }
     }
 
-    fn retain(&mut self, keep: &[u32]) {
+    fn retain(&mut self, keep: &[usize]) {
         for (to, &from) in keep.iter().enumerate() {
-            let from = from as usize;
             self.positions[to] = self.positions[from];
             self.pinned[to] = self.pinned[from];
             self.scores[to] = self.scores[from];
@@ -181,7 +180,7 @@ impl SeqCache {
     /// [`KvError::PositionsNotIncreasing`] or [`KvError::GrantSpent`]; the layer is as before.
     pub fn append(
         &mut self,
-        storage: &mut impl Storage,
+        storage: &mut (impl Storage + ?Sized),
         layer: usize,
         positions: Range<u32>,
         pinned: bool,
@@ -224,7 +223,12 @@ impl SeqCache {
     ///
     /// # Errors
     /// [`KvError::KeepNotAscending`], [`KvError::KeepOutOfRange`], [`KvError::WrongGranularity`]; nothing changes.
-    pub fn retain(&mut self, storage: &mut impl Storage, layer: usize, keep: &[u32]) -> Result<(), KvError> {
+    pub fn retain(
+        &mut self,
+        storage: &mut (impl Storage + ?Sized),
+        layer: usize,
+        keep: &[usize],
+    ) -> Result<(), KvError> {
         if self.granularity != Granularity::Layer {
             return Err(KvError::WrongGranularity);
         }
@@ -243,10 +247,10 @@ impl SeqCache {
     /// As [`SeqCache::retain`].
     pub fn retain_lane(
         &mut self,
-        storage: &mut impl Storage,
+        storage: &mut (impl Storage + ?Sized),
         layer: usize,
         lane: usize,
-        keep: &[u32],
+        keep: &[usize],
     ) -> Result<(), KvError> {
         if self.granularity != Granularity::Head {
             return Err(KvError::WrongGranularity);
@@ -331,18 +335,18 @@ impl Drop for SeqCache {
     }
 }
 
-fn check_keep(keep: &[u32], len: usize) -> Result<(), KvError> {
+fn check_keep(keep: &[usize], len: usize) -> Result<(), KvError> {
     if let Some(at) = keep.windows(2).position(|w| w[0] >= w[1]) {
         return Err(KvError::KeepNotAscending { at: at + 1 });
     }
     match keep.last() {
-        Some(&slot) if slot as usize >= len => Err(KvError::KeepOutOfRange { slot: slot as usize, len }),
+        Some(&slot) if slot >= len => Err(KvError::KeepOutOfRange { slot, len }),
         _ => Ok(()),
     }
 }
 
 /// Makes a page ours alone, so that it may be written.
-fn own(grant: &mut Grant, storage: &mut impl Storage, page: &mut PageId) -> Result<(), KvError> {
+fn own(grant: &mut Grant, storage: &mut (impl Storage + ?Sized), page: &mut PageId) -> Result<(), KvError> {
     if grant.is_shared(*page) {
         let fresh = grant.exchange(*page)?;
         storage.copy_page(*page, fresh);
@@ -355,14 +359,13 @@ fn own(grant: &mut Grant, storage: &mut impl Storage, page: &mut PageId) -> Resu
 /// before anything lands on it.
 fn compact(
     grant: &mut Grant,
-    storage: &mut impl Storage,
+    storage: &mut (impl Storage + ?Sized),
     table: &mut Vec<PageId>,
-    keep: &[u32],
+    keep: &[usize],
 ) -> Result<(), KvError> {
-    let first = keep.iter().enumerate().position(|(to, &from)| to != from as usize).unwrap_or(keep.len());
+    let first = keep.iter().enumerate().position(|(to, &from)| to != from).unwrap_or(keep.len());
     let mut owned = usize::MAX; // the page that was made ours last
     for (to, &from) in keep.iter().enumerate().skip(first) {
-        let from = from as usize;
         if owned != to / PAGE_SLOTS {
             owned = to / PAGE_SLOTS;
             own(grant, storage, &mut table[owned])?;

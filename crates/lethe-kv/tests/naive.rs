@@ -143,7 +143,7 @@ fn run(seed: u64, granularity: Granularity, dtype: KvDtype) {
                 let pair = &mut pairs[i];
                 let (l, h) = (rng.below(shape.layers), rng.below(shape.kv_heads));
                 let odds = 1 + rng.below(4);
-                let keep: Vec<u32> = (0..pair.cache.len(l, h) as u32).filter(|_| rng.below(odds) == 0).collect();
+                let keep: Vec<usize> = (0..pair.cache.len(l, h)).filter(|_| rng.below(odds) == 0).collect();
                 let cut: Vec<usize> = match granularity {
                     Granularity::Layer => {
                         pair.cache.retain(&mut arena, l, &keep).unwrap();
@@ -157,7 +157,7 @@ fn run(seed: u64, granularity: Granularity, dtype: KvDtype) {
                 };
                 for h in cut {
                     let old = std::mem::take(&mut pair.naive[l][h]);
-                    pair.naive[l][h] = keep.iter().map(|&k| old[k as usize].clone()).collect();
+                    pair.naive[l][h] = keep.iter().map(|&k| old[k].clone()).collect();
                 }
             }
             8 if !pairs.is_empty() => {
@@ -236,7 +236,7 @@ fn freed_pages_serve_others_at_once() {
     let (ledger, mut arena, mut seq) = ten_slots();
     seq.append(&mut arena, 0, 10..32, false).unwrap();
     assert_eq!(ledger.free(), 6);
-    let keep: Vec<u32> = (0..16).map(|i| i * 2).collect();
+    let keep: Vec<usize> = (0..16).map(|i| i * 2).collect();
     seq.retain(&mut arena, 0, &keep).unwrap();
     assert_eq!(ledger.free(), 7);
     seq.regrant(0, 16).unwrap();

@@ -1,3 +1,68 @@
-//! TODO
+//! Lethe: a reasoning engine whose KV cache forgets on purpose.
 #![forbid(unsafe_code)]
-fn main() {}
+
+mod bars;
+mod demo;
+mod load;
+mod options;
+mod policies;
+mod report;
+mod run;
+mod terminal;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Reasoning models whose KV cache forgets on purpose.
+#[derive(Parser)]
+#[command(name = "lethe", version, max_term_width = 110, after_help = EXAMPLES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLES: &str = "Examples:
+  lethe demo                                  watch the embedded model think with the full cache and with Lethe
+  lethe run \"Sort 41 7 93 20.\"                one answer from the embedded model
+  lethe run -m ./Qwen3-0.6B --cap 1024 \"...\"  a Hugging Face folder, at most 1024 slots per layer
+  lethe policies                              every policy with its keys, defaults and cost";
+
+#[derive(Subcommand)]
+enum Command {
+    /// A few generated problems, full cache and Lethe side by side
+    Demo(demo::Args),
+    /// Answer one prompt; the text streams to stdout, statistics go to stderr
+    Run(Box<run::Args>),
+    /// List the eviction policies with their keys, defaults and cost
+    Policies(policies::Args),
+}
+
+fn main() -> ExitCode {
+    let done = match Cli::parse().command {
+        Command::Demo(args) => demo::main(&args),
+        Command::Run(args) => run::main(*args),
+        Command::Policies(args) => policies::main(&args),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) if terminal::is_broken_pipe(e.as_ref()) => ExitCode::SUCCESS, // the reader has seen enough
+        Err(e) => {
+            terminal::error(e.as_ref());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Any error that ends the program.
+type Fault = Box<dyn std::error::Error>;
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        super::Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,106 @@
+//! The ragged batch of one step: which rows belong to whom, and the caches as the graph sees them.
+
+use lethe_kv::{KvError, LaneView, Storage};
+use lethe_model::{Sequences, Span};
+
+use crate::sequence::Sequence;
+
+/// The plan of a step. Buffers are kept from step to step.
+#[derive(Debug, Default)]
+pub(crate) struct Plan {
+    pub(crate) entries: Vec<Entry>,  // one per sequence in the batch
+    pub(crate) tokens: Vec<u32>,     // [rows]
+    pub(crate) positions: Vec<u32>,  // [rows]
+    pub(crate) logit_rows: Vec<u32>, // rows whose logits are wanted
+}
+
+/// A sequence's part in a step.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Entry {
+    /// Index among the running sequences.
+    pub(crate) seq: usize,
+    pub(crate) span: Span,
+    /// Which of the wanted logits are this sequence's; `None` inside a prompt.
+    pub(crate) logits: Option<usize>,
+}
+
+impl Plan {
+    pub(crate) fn with_capacity(rows: usize, sequences: usize) -> Plan {
+        Plan {
+            entries: Vec::with_capacity(sequences),
+            tokens: Vec::with_capacity(rows),
+            positions: Vec::with_capacity(rows),
+            logit_rows: Vec::with_capacity(sequences),
+        }
+    }
+
+    /// Fills a step: first one row for everybody who is decoding, then prompts in order of arrival, in chunks of at
+    /// most `chunk`, while rows are left.
+    pub(crate) fn fill(&mut self, running: &[Sequence], max_rows: usize, chunk: usize) {
+        self.entries.clear();
+        self.tokens.clear();
+        self.positions.clear();
+        self.logit_rows.clear();
+        for prefilling in [false, true] {
+            for (i, seq) in running.iter().enumerate().filter(|(_, s)| s.turn.prefilling() == prefilling) {
+                let start = self.tokens.len();
+                let room = (max_rows - start).min(chunk);
+                if room == 0 {
+                    return;
+                }
+                let span = seq.next_span(start, room);
+                let ends = !prefilling || seq.turn.fed + span.rows == seq.turn.feed.len();
+                let logits = ends.then_some(self.logit_rows.len());
+                self.entries.push(Entry { seq: i, span, logits });
+                self.tokens.extend_from_slice(seq.next_tokens(span.rows));
+                self.positions.extend(seq.position..seq.position + span.rows as u32);
+                if ends {
+                    self.logit_rows.push((start + span.rows - 1) as u32);
+                }
+            }
+        }
+    }
+}
+
+/// The running sequences of a step, for [`lethe_model::Decoder::forward`].
+pub(crate) struct Batch<'a> {
+    pub(crate) running: &'a mut [Sequence],
+    pub(crate) entries: &'a [Entry],
+    pub(crate) sum: &'a mut Vec<f32>, // [slots], mass of a layer
+}
+
+impl Sequences for Batch<'_> {
+    fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    fn span(&self, seq: usize) -> Span {
+        self.entries[seq].span
+    }
+
+    fn append(&mut self, kv: &mut dyn Storage, seq: usize, layer: usize) -> Result<(), KvError> {
+        let Entry { seq, span, .. } = self.entries[seq];
+        let seq = &mut self.running[seq];
+        for (positions, pinned) in seq.next_pins(span.rows) {
+            seq.cache_mut().append(kv, layer, positions, pinned)?;
+        }
+        Ok(())
+    }
+
+    fn lane(&self, seq: usize, layer: usize, kv_head: usize) -> LaneView<'_> {
+        self.running[self.entries[seq].seq].cache().lane(layer, kv_head)
+    }
+
+    fn carry(&self, seq: usize, layer: usize, kv_head: usize, mass: &mut [f32]) {
+        self.running[self.entries[seq].seq].carried(layer, kv_head, mass);
+    }
+
+    fn mass(&mut self, seq: usize, layer: usize, mass: &[f32]) {
+        let Entry { seq, span, .. } = self.entries[seq];
+        self.running[seq].take_mass(layer, span.rows, mass, self.sum);
+    }
+
+    fn saturated(&mut self, seq: usize, values: usize) {
+        self.running[self.entries[seq].seq].stats.saturated += values;
+    }
+}

@@ -1,0 +1,247 @@
+//! The engine as callers use it: a thread that steps, and streams of events.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+
+use lethe_model::{Backend, Model};
+use lethe_policy::Context;
+
+use crate::core::{Core, EngineError, EngineOptions};
+use crate::event::Event;
+use crate::request::{Generation, Request, SubmitError};
+use crate::sequence::Shared;
+
+enum Command {
+    Submit { id: u64, request: Box<Request>, events: Sender<Event>, reply: Sender<Result<Arc<Shared>, SubmitError>> },
+    Append {
+        session: u64,
+        prompt: Vec<u32>,
+        generation: Box<Generation>,
+        events: Sender<Event>,
+        reply: Sender<Result<Arc<Shared>, SubmitError>>,
+    },
+    Release { session: u64, reply: Sender<bool> },
+    Pages(Sender<(usize, usize)>),
+    Check(Sender<Result<(), String>>),
+}
+
+/// A running engine. Dropping it ends every request.
+pub struct Engine {
+    commands: Option<Sender<Command>>,
+    thread: Option<JoinHandle<()>>,
+    next_id: AtomicU64,
+    context: Context,
+    pool_bytes: u64,
+    failure: Arc<Mutex<Option<String>>>,
+}
+
+impl Engine {
+    /// Starts an engine for a model.
+    ///
+    /// # Errors
+    /// [`EngineError`] when the pool is too small or a limit is zero.
+    pub fn start<B: Backend>(model: Arc<Model<B>>, options: EngineOptions) -> Result<Engine, EngineError> {
+        let core = Core::new(model, options)?;
+        let (context, pool_bytes) = (core.context(), core.pool_bytes());
+        let (commands, inbox) = channel();
+        let failure = Arc::new(Mutex::new(None));
+        let thread = std::thread::Builder::new()
+            .name("lethe-engine".into())
+            .spawn({
+                let failure = Arc::clone(&failure);
+                move || run(core, &inbox, &failure)
+            })
+            .map_err(|e| EngineError::Thread(e.to_string()))?;
+        Ok(Engine {
+            commands: Some(commands),
+            thread: Some(thread),
+            next_id: AtomicU64::new(1),
+            context,
+            pool_bytes,
+            failure,
+        })
+    }
+
+    /// What policies are told of memory and model.
+    pub fn context(&self) -> Context {
+        self.context
+    }
+
+    /// Bytes of the KV pool.
+    pub fn pool_bytes(&self) -> u64 {
+        self.pool_bytes
+    }
+
+    /// Queues a request and returns its events.
+    ///
+    /// # Errors
+    /// [`SubmitError`]; nothing was queued.
+    pub fn submit(&self, request: Request) -> Result<Stream, SubmitError> {
+        let id = self.next_id.fetch_add(1, Ordering::Relaxed);
+        let (events, inbox) = channel();
+        let shared = self.ask(|reply| Command::Submit { id, request: Box::new(request), events, reply })??;
+        Ok(Stream { id, events: inbox, shared })
+    }
+
+    /// A further turn of a kept session.
+    ///
+    /// # Errors
+    /// [`SubmitError`]; the session is as before.
+    pub fn append(&self, session: u64, prompt: Vec<u32>, generation: Generation) -> Result<Stream, SubmitError> {
+        let (events, inbox) = channel();
+        let generation = Box::new(generation);
+        let shared = self.ask(|reply| Command::Append { session, prompt, generation, events, reply })??;
+        Ok(Stream { id: session, events: inbox, shared })
+    }
+
+    /// Forgets a kept session. Returns whether there was one.
+    ///
+    /// # Errors
+    /// [`SubmitError::Stopped`].
+    pub fn release(&self, session: u64) -> Result<bool, SubmitError> {
+        self.ask(|reply| Command::Release { session, reply })
+    }
+
+    /// Pages that nobody holds, and all pages.
+    ///
+    /// # Errors
+    /// [`SubmitError::Stopped`].
+    pub fn pages(&self) -> Result<(usize, usize), SubmitError> {
+        self.ask(Command::Pages)
+    }
+
+    /// Checks every page and every cache.
+    ///
+    /// # Errors
+    /// [`SubmitError::Stopped`]; the inner one is a sentence that says what is broken.
+    pub fn check_integrity(&self) -> Result<Result<(), String>, SubmitError> {
+        self.ask(Command::Check)
+    }
+
+    fn ask<T>(&self, command: impl FnOnce(Sender<T>) -> Command) -> Result<T, SubmitError> {
+        let (reply, answer) = channel();
+        let stopped = || {
+            let why = self.failure.lock().map(|f| f.clone()).unwrap_or_default();
+            SubmitError::Stopped(why)
+        };
+        self.commands.as_ref().ok_or_else(stopped)?.send(command(reply)).map_err(|_| stopped())?;
+        answer.recv().map_err(|_| stopped())
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        drop(self.commands.take());
+        if let Some(thread) = self.thread.take() {
+            // A panic of the thread was told to every caller already.
+            let _ = thread.join();
+        }
+    }
+}
+
+fn run<B: Backend>(mut core: Core<B>, inbox: &Receiver<Command>, failure: &Mutex<Option<String>>) {
+    loop {
+        let command = if core.idle() {
+            match inbox.recv() {
+                Ok(c) => Some(c),
+                Err(_) => return,
+            }
+        } else {
+            match inbox.try_recv() {
+                Ok(c) => Some(c),
+                Err(TryRecvError::Empty) => None,
+                Err(TryRecvError::Disconnected) => return,
+            }
+        };
+        if let Some(command) = command {
+            obey(&mut core, command);
+            continue;
+        }
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| core.step())) {
+            let why = panic
+                .downcast_ref::<String>()
+                .cloned()
+                .or_else(|| panic.downcast_ref::<&str>().map(|s| (*s).to_owned()))
+                .unwrap_or_else(|| "unknown panic".to_owned());
+            if let Ok(mut f) = failure.lock() {
+                *f = Some(why.clone());
+            }
+            core.abandon(&why);
+        }
+    }
+}
+
+fn obey<B: Backend>(core: &mut Core<B>, command: Command) {
+    // Whoever asked may be gone; the answer is then of no use to anyone.
+    match command {
+        Command::Submit { id, request, events, reply } => {
+            let shared = core.shared();
+            let done = core.submit_shared(id, *request, sink(events), Arc::clone(&shared)).map(|()| shared);
+            let _ = reply.send(done);
+        }
+        Command::Append { session, prompt, generation, events, reply } => {
+            let shared = core.shared();
+            let done = core
+                .append_shared(session, prompt, *generation, sink(events), Arc::clone(&shared))
+                .map(|()| shared);
+            let _ = reply.send(done);
+        }
+        Command::Release { session, reply } => {
+            let _ = reply.send(core.release(session));
+        }
+        Command::Pages(reply) => {
+            let _ = reply.send(core.pages());
+        }
+        Command::Check(reply) => {
+            let _ = reply.send(core.check_integrity());
+        }
+    }
+}
+
+fn sink(events: Sender<Event>) -> Box<dyn FnMut(Event) + Send + Sync> {
+    Box::new(move |event| {
+        let _ = events.send(event);
+    })
+}
+
+/// The events of one turn, in order; the last is [`Event::Finished`] or [`Event::Failed`]. Dropping it cancels.
+#[derive(Debug)]
+pub struct Stream {
+    id: u64,
+    events: Receiver<Event>,
+    shared: Arc<Shared>,
+}
+
+impl Stream {
+    /// The request's id, and the session's when it is kept.
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// Gives up; the last event still comes.
+    pub fn cancel(&self) {
+        self.shared.cancelled.store(true, Ordering::Relaxed);
+    }
+
+    /// Slots of each layer after the latest step. `[layers]`
+    pub fn slots(&self) -> Vec<usize> {
+        self.shared.slots.iter().map(|s| s.load(Ordering::Relaxed)).collect()
+    }
+}
+
+impl Iterator for Stream {
+    type Item = Event;
+
+    fn next(&mut self) -> Option<Event> {
+        self.events.recv().ok()
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        self.cancel();
+    }
+}

@@ -1,0 +1,171 @@
+//! What the engine tells while it works: tokens, rounds, and how it ended.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+/// One thing that happened to a request.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// Part of the prompt was read.
+    Prefill {
+        /// Tokens of the prompt read so far.
+        done: usize,
+        /// Tokens of the prompt.
+        total: usize,
+    },
+    /// A new token.
+    Token {
+        /// Its id.
+        id: u32,
+        /// Text that is now certain; may be empty while a character or a stop string is incomplete.
+        text: String,
+    },
+    /// Text that was held back and turned out to be part of the answer.
+    Tail(String),
+    /// A layer was cut.
+    Round(Round),
+    /// The turn ended as it should.
+    Finished(Box<Finished>),
+    /// The turn ended by a fault. Its cache is gone.
+    Failed(Failure),
+}
+
+/// One pruning of one layer.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Round {
+    /// The layer.
+    pub layer: usize,
+    /// Positions fed when it happened.
+    pub position: u32,
+    /// Slots before.
+    pub before: usize,
+    /// Slots after.
+    pub after: usize,
+    /// Score dropped over score before; 0 for policies without scores.
+    pub dropped_mass: f64,
+}
+
+/// Why a turn ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FinishReason {
+    /// An end id or a stop string.
+    Stop,
+    /// A limit; [`Finished::limit`] names it.
+    Length,
+    /// The caller gave up.
+    Cancelled,
+}
+
+/// The limit that ended a turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Limit {
+    /// `max_tokens` of the request.
+    MaxTokens(usize),
+    /// Positions of the model, counting every token ever fed.
+    Positions(usize),
+}
+
+impl std::fmt::Display for Limit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Limit::MaxTokens(n) => write!(f, "max_tokens {n}"),
+            Limit::Positions(n) => write!(f, "the model's {n} positions"),
+        }
+    }
+}
+
+/// The end of a turn.
+#[derive(Clone, Debug)]
+pub struct Finished {
+    /// Why.
+    pub reason: FinishReason,
+    /// The limit, when the reason is [`FinishReason::Length`].
+    pub limit: Option<Limit>,
+    /// Every generated id, the end id and those of a stop string too.
+    pub token_ids: Vec<u32>,
+    /// Tokens.
+    pub usage: Usage,
+    /// The cache.
+    pub kv: KvReport,
+    /// Times.
+    pub timing: Timing,
+    /// The session to append to, when the request asked to keep it.
+    pub session: Option<u64>,
+}
+
+/// Tokens of a turn.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Usage {
+    /// Tokens of this turn's prompt.
+    pub prompt_tokens: usize,
+    /// Tokens generated.
+    pub completion_tokens: usize,
+}
+
+/// What the cache did during a sequence's life (all turns so far).
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct KvReport {
+    /// Name of the policy.
+    pub policy: String,
+    /// Its options, resolved.
+    pub options: serde_json::Map<String, serde_json::Value>,
+    /// Most slots each layer held, before the cut. `[layers]`
+    pub peak_slots: Vec<usize>,
+    /// Slots each layer holds now. `[layers]`
+    pub final_slots: Vec<usize>,
+    /// Mean over steps of the slots a layer held after the step, mean over layers.
+    pub mean_slots: f64,
+    /// Rounds of each layer. `[layers]`
+    pub rounds: Vec<usize>,
+    /// Slots forgotten, summed over layers.
+    pub evicted: usize,
+    /// Score dropped over score before, per round.
+    pub dropped_mass: DroppedMass,
+    /// Most bytes held at the end of a step, before the cut.
+    pub peak_bytes: u64,
+    /// Mean over steps of the bytes held.
+    pub mean_bytes: u64,
+    /// K and V values too large for the cache's element type.
+    pub saturated: usize,
+}
+
+/// Statistics of dropped mass over rounds; zero without rounds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct DroppedMass {
+    /// Mean.
+    pub mean: f64,
+    /// Maximum.
+    pub max: f64,
+}
+
+/// Where the time of a turn went.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Timing {
+    /// Waiting for memory or a place.
+    pub queued: Duration,
+    /// From admission to the first token.
+    pub prefill: Duration,
+    /// From the first token to the last.
+    pub decode: Duration,
+}
+
+/// A fault that ended one request. Others go on.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Failure {
+    /// Logits were not finite.
+    #[error("logits are not finite at position {position}: layer {layer} is the first with such values")]
+    NonFinite {
+        /// Position of the token whose logits broke.
+        position: u32,
+        /// First layer whose output was not finite; the number of layers when only the head's was not.
+        layer: usize,
+    },
+    /// The policy refused, or memory that was promised was not there.
+    #[error("{0}")]
+    Cache(String),
+    /// The step panicked; a defect of the engine.
+    #[error("a step panicked: {0}")]
+    Panicked(String),
+}

@@ -1,0 +1,114 @@
+//! What a caller asks for, and why it may be refused.
+
+use lethe_policy::{PolicyError, PolicySpec};
+
+use crate::Sampling;
+use crate::sampling::BadSampling;
+
+/// A new sequence: a prompt, a policy for its cache, and how to generate.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// Token ids; at least one.
+    pub prompt: Vec<u32>,
+    /// How many of them are the system message, which `protect_prompt=newest` keeps pinned in later turns.
+    pub system_tokens: usize,
+    /// The policy that cuts the cache.
+    pub policy: PolicySpec,
+    /// How to generate.
+    pub generation: Generation,
+}
+
+impl Request {
+    /// A greedy request with the default policy.
+    pub fn new(prompt: Vec<u32>) -> Request {
+        Request {
+            prompt,
+            system_tokens: 0,
+            policy: PolicySpec::default(),
+            generation: Generation::default(),
+        }
+    }
+}
+
+/// How one turn is generated and when it ends.
+#[derive(Clone, Debug, Default)]
+pub struct Generation {
+    /// Choice of tokens.
+    pub sampling: Sampling,
+    /// Most new tokens; `None` is what the model's positions leave.
+    pub max_tokens: Option<usize>,
+    /// Strings that end the turn; they are not part of the text.
+    pub stop: Vec<String>,
+    /// Ids that end the turn, beside the model's own.
+    pub stop_ids: Vec<u32>,
+    /// Go on past the model's end ids.
+    pub ignore_eos: bool,
+    /// Keep the cache when the turn ends, for [`crate::Engine::append`].
+    pub keep: bool,
+}
+
+/// A request that was refused. Nothing was queued.
+#[derive(Debug, thiserror::Error)]
+pub enum SubmitError {
+    /// No tokens.
+    #[error("the prompt is empty: give at least one token")]
+    EmptyPrompt,
+    /// An id outside the vocabulary.
+    #[error("prompt token {index} is {id}, the vocabulary ends at {}", vocab - 1)]
+    TokenOutOfRange {
+        /// Where in the prompt.
+        index: usize,
+        /// The id.
+        id: u32,
+        /// Size of the vocabulary.
+        vocab: usize,
+    },
+    /// The prompt leaves no position for an answer.
+    #[error("the prompt needs positions up to {needed}, the model has {limit}: shorten the prompt")]
+    PromptTooLong {
+        /// Positions used so far, the prompt and one new token.
+        needed: usize,
+        /// Positions of the model.
+        limit: usize,
+    },
+    /// Zero new tokens asked for.
+    #[error("max_tokens is 0: ask for at least one token")]
+    ZeroTokens,
+    /// The request can never fit, even alone.
+    #[error(
+        "the request may need {needed} bytes of KV memory, the pool has {limit}: \
+         ask for fewer tokens, choose a smaller cap, or give the pool more memory (--kv-memory)"
+    )]
+    RequestTooLarge {
+        /// Worst case of the request, bytes.
+        needed: u64,
+        /// The pool, bytes.
+        limit: u64,
+    },
+    /// The system message is longer than the prompt.
+    #[error("system_tokens is {system}, the prompt has {prompt} tokens")]
+    SystemTooLong {
+        /// What was said.
+        system: usize,
+        /// Tokens of the prompt.
+        prompt: usize,
+    },
+    /// A sampling parameter is out of range.
+    #[error(transparent)]
+    Sampling(#[from] BadSampling),
+    /// The policy, one of its keys or its budget is wrong.
+    #[error(transparent)]
+    Policy(#[from] PolicyError),
+    /// An empty stop string would stop everything.
+    #[error("a stop string is empty")]
+    EmptyStop,
+    /// Stop strings are text.
+    #[error("stop strings need a tokenizer, and this model has none: use stop ids")]
+    StopNeedsTokenizer,
+    /// The session is unknown, still busy, or was not kept.
+    #[error("session {0} is not waiting for a turn: keep a session to append to it")]
+    UnknownSession(u64),
+    /// The engine is gone.
+    #[error("the engine has stopped{}", .0.as_ref().map(|why| format!(": {why}")).unwrap_or_default())]
+    Stopped(Option<String>),
+}

@@ -1,0 +1,105 @@
+//! Rounds: between steps, layers over their trigger ask the policy for a keep set and forget the rest.
+
+use lethe_kv::{SeqCache, Storage};
+use lethe_policy::{LayerStatus, Layers, Scratch, View};
+
+use crate::event::{Event, Round};
+use crate::sequence::{Sequence, layer_len};
+
+/// Working memory of rounds, shared by all sequences.
+#[derive(Debug, Default)]
+pub(crate) struct RoundScratch {
+    policy: Scratch,
+    status: Vec<LayerStatus>, // [layers]
+    due: Vec<usize>,          // [<= layers]
+}
+
+impl RoundScratch {
+    /// Makes rounds over layers of up to `slots` slots run without allocating.
+    pub(crate) fn reserve(&mut self, slots: usize, layers: usize) {
+        self.policy.reserve(slots, layers);
+        self.status.reserve(layers);
+        self.due.reserve(layers);
+    }
+}
+
+/// All layers of a cache, for policies that share one total among them.
+struct AllLayers<'a>(&'a SeqCache);
+
+fn view(cache: &SeqCache, layer: usize, lane: Option<usize>) -> View<'_> {
+    let h = lane.unwrap_or(0);
+    View {
+        layer,
+        lane,
+        scores: cache.scores(layer, h),
+        positions: cache.positions(layer, h),
+        pinned: cache.pinned(layer, h),
+    }
+}
+
+impl Layers for AllLayers<'_> {
+    fn len(&self) -> usize {
+        self.0.shape().layers
+    }
+
+    fn view(&self, layer: usize) -> View<'_> {
+        view(self.0, layer, None)
+    }
+}
+
+/// Runs the rounds that are due after a step of `seq`.
+///
+/// # Errors
+/// What the policy or the cache refused; the sequence must end.
+pub(crate) fn run(seq: &mut Sequence, kv: &mut dyn Storage, scratch: &mut RoundScratch) -> Result<(), String> {
+    let cache = seq.cache.as_mut().expect("only admitted sequences run");
+    let RoundScratch { policy: work, status, due } = scratch;
+    status.clear();
+    status.extend(seq.states.iter().enumerate().map(|(l, &state)| LayerStatus {
+        n: layer_len(cache, l),
+        pinned: cache.pins(l, 0),
+        state,
+    }));
+    due.clear();
+    seq.policy.due(status, due);
+    if due.is_empty() {
+        return Ok(());
+    }
+    let shares = seq.policy.allocate(&AllLayers(cache), work);
+    for &layer in due.iter() {
+        let before = status[layer].n;
+        let cap = shares.then(|| work.caps[layer]);
+        let mut dropped = 0;
+        let (mut lost, mut whole) = (0.0, 0.0);
+        let mut cut = |cache: &mut SeqCache, work: &Scratch, lane: Option<usize>| {
+            let scores = cache.scores(layer, lane.unwrap_or(0));
+            let all: f64 = scores.iter().map(|&s| f64::from(s)).sum();
+            let kept: f64 = work.keep.iter().map(|&i| f64::from(scores[i])).sum();
+            dropped += scores.len() - work.keep.len();
+            (lost, whole) = (lost + (all - kept).max(0.0), whole + all);
+            match lane {
+                None => cache.retain(kv, layer, &work.keep),
+                Some(h) => cache.retain_lane(kv, layer, h, &work.keep),
+            }
+            .map_err(|e| e.to_string())
+        };
+        let state = seq.states[layer];
+        match seq.policy.granularity() {
+            lethe_policy::Granularity::Layer => {
+                seq.states[layer] = seq.policy.keep(&view(cache, layer, None), cap, state, work);
+                cut(cache, work, None)?;
+            }
+            lethe_policy::Granularity::Head => {
+                for h in 0..cache.shape().kv_heads {
+                    seq.states[layer] = seq.policy.keep(&view(cache, layer, Some(h)), cap, state, work);
+                    cut(cache, work, Some(h))?;
+                }
+            }
+        }
+        let dropped_mass = if whole > 0.0 { lost / whole } else { 0.0 };
+        seq.stats.round(layer, dropped, dropped_mass);
+        let after = layer_len(cache, layer);
+        (seq.sink)(Event::Round(Round { layer, position: seq.position, before, after, dropped_mass }));
+    }
+    Ok(())
+}

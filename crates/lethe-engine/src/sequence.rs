@@ -1,0 +1,323 @@
+//! One sequence on its way through the engine.
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Instant;
+
+use lethe_kv::SeqCache;
+use lethe_model::{Detokenizer, Span};
+use lethe_policy::{LayerState, Policy, Prefill, ProtectPrompt, Scoring, fold};
+
+use crate::event::{DroppedMass, Event, Finished, KvReport, Limit, Timing, Usage};
+use crate::request::Generation;
+use crate::sampling::Sampler;
+
+/// Where the events of a sequence go.
+pub(crate) type Sink = Box<dyn FnMut(Event) + Send + Sync>;
+
+/// What a caller shares with the running sequence.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    /// Set to give up.
+    pub(crate) cancelled: AtomicBool,
+    /// Slots of each layer after the last step. `[layers]`
+    pub(crate) slots: Box<[AtomicUsize]>,
+}
+
+/// What the cache has been through.
+#[derive(Debug)]
+pub(crate) struct KvStats {
+    peak_slots: Vec<usize>, // [layers]
+    rounds: Vec<usize>,     // [layers]
+    pub(crate) evicted: usize,
+    dropped_sum: f64,
+    dropped_max: f64,
+    peak_bytes: u64,
+    bytes_sum: u128,
+    slots_sum: u128,
+    steps: u64,
+    pub(crate) saturated: usize,
+}
+
+impl KvStats {
+    fn new(layers: usize) -> KvStats {
+        KvStats {
+            peak_slots: vec![0; layers],
+            rounds: vec![0; layers],
+            evicted: 0,
+            dropped_sum: 0.0,
+            dropped_max: 0.0,
+            peak_bytes: 0,
+            bytes_sum: 0,
+            slots_sum: 0,
+            steps: 0,
+            saturated: 0,
+        }
+    }
+
+    /// A step has filled the cache and no round has cut it yet.
+    pub(crate) fn before_rounds(&mut self, cache: &SeqCache) {
+        for (l, peak) in self.peak_slots.iter_mut().enumerate() {
+            *peak = (*peak).max(layer_len(cache, l));
+        }
+        self.peak_bytes = self.peak_bytes.max(cache.bytes());
+    }
+
+    /// The step is over.
+    pub(crate) fn after_rounds(&mut self, cache: &SeqCache) {
+        self.bytes_sum += u128::from(cache.bytes());
+        self.slots_sum += (0..self.peak_slots.len()).map(|l| layer_len(cache, l) as u128).sum::<u128>();
+        self.steps += 1;
+    }
+
+    pub(crate) fn round(&mut self, layer: usize, dropped: usize, dropped_mass: f64) {
+        self.rounds[layer] += 1;
+        self.evicted += dropped;
+        self.dropped_sum += dropped_mass;
+        self.dropped_max = self.dropped_max.max(dropped_mass);
+    }
+}
+
+/// Slots of the longest lane of a layer.
+pub(crate) fn layer_len(cache: &SeqCache, layer: usize) -> usize {
+    (0..cache.shape().kv_heads).map(|h| cache.len(layer, h)).max().unwrap_or(0)
+}
+
+/// A sequence and everything that is its own.
+pub(crate) struct Sequence {
+    pub(crate) id: u64,
+    pub(crate) sink: Sink,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) policy: Box<dyn Policy>,
+    pub(crate) scoring: Option<Scoring>,
+    pub(crate) states: Vec<LayerState>, // [layers]
+    /// `None` while it waits for admission.
+    pub(crate) cache: Option<SeqCache>,
+    pub(crate) stats: KvStats,
+    /// Tokens fed, over all turns: the position of the next one.
+    pub(crate) position: u32,
+    /// Positions below this one are the system message.
+    pub(crate) system: u32,
+    pub(crate) turn: Turn,
+}
+
+/// The turn a sequence is in.
+pub(crate) struct Turn {
+    /// What the model reads before it answers: a token left over from the turn before, then the prompt.
+    pub(crate) feed: Vec<u32>,
+    /// How many of `feed` are in the cache.
+    pub(crate) fed: usize,
+    /// The first so many of `feed` are not prompt, so not pinned.
+    pub(crate) leftover: usize,
+    /// Mass of the prompt's counting queries in earlier chunks. `[layers][kv heads][slots at the prompt's end]`
+    pub(crate) carry: Vec<Vec<f32>>,
+    /// Answer so far.
+    pub(crate) output: Vec<u32>,
+    pub(crate) max_tokens: usize,
+    pub(crate) limit: Limit,
+    pub(crate) sampler: Sampler,
+    pub(crate) detokenizer: Option<Detokenizer>,
+    pub(crate) generation: Generation,
+    pub(crate) submitted: Instant,
+    pub(crate) admitted: Option<Instant>,
+    pub(crate) first_token: Option<Instant>,
+}
+
+impl Turn {
+    /// Tokens of this turn's prompt.
+    pub(crate) fn prompt_tokens(&self) -> usize {
+        self.feed.len() - self.leftover
+    }
+
+    /// True until the whole prompt is in the cache.
+    pub(crate) fn prefilling(&self) -> bool {
+        self.fed < self.feed.len()
+    }
+}
+
+impl Sequence {
+    #[allow(clippy::too_many_arguments)] // the parts of a sequence, put together in one place
+    pub(crate) fn new(
+        id: u64,
+        sink: Sink,
+        shared: Arc<Shared>,
+        policy: Box<dyn Policy>,
+        layers: usize,
+        system: usize,
+        turn: Turn,
+    ) -> Sequence {
+        Sequence {
+            id,
+            sink,
+            shared,
+            scoring: policy.scoring(),
+            states: vec![policy.start(); layers],
+            policy,
+            cache: None,
+            stats: KvStats::new(layers),
+            position: 0,
+            system: system as u32,
+            turn,
+        }
+    }
+
+    /// The cache of an admitted sequence.
+    pub(crate) fn cache(&self) -> &SeqCache {
+        self.cache.as_ref().expect("only admitted sequences run")
+    }
+
+    /// See [`Sequence::cache`].
+    pub(crate) fn cache_mut(&mut self) -> &mut SeqCache {
+        self.cache.as_mut().expect("only admitted sequences run")
+    }
+
+    pub(crate) fn cancelled(&self) -> bool {
+        self.shared.cancelled.load(Ordering::Relaxed)
+    }
+
+    /// Marks for the slots of a new turn: with `newest`, earlier prompts lose theirs.
+    pub(crate) fn begin_turn(&mut self) {
+        if self.policy.protect_prompt() == ProtectPrompt::Newest {
+            let system = self.system;
+            self.cache_mut().pin(|position| position < system);
+        }
+    }
+
+    /// The span of the next chunk, at row `start`, of at most `room` rows. A decoding sequence always has one row.
+    pub(crate) fn next_span(&self, start: usize, room: usize) -> Span {
+        if !self.turn.prefilling() {
+            return Span { start, rows: 1, mass_from: usize::from(self.scoring.is_none()) };
+        }
+        let total = self.turn.feed.len();
+        let rows = room.min(total - self.turn.fed);
+        let counting = match self.scoring {
+            None => total,
+            Some(Scoring { prefill: Prefill::Sum, .. }) => 0,
+            Some(Scoring { prefill: Prefill::Window(w), .. }) => total.saturating_sub(w),
+        };
+        Span { start, rows, mass_from: counting.clamp(self.turn.fed, self.turn.fed + rows) - self.turn.fed }
+    }
+
+    /// The tokens of the next `rows` rows.
+    pub(crate) fn next_tokens(&self, rows: usize) -> &[u32] {
+        if self.turn.prefilling() {
+            &self.turn.feed[self.turn.fed..self.turn.fed + rows]
+        } else {
+            self.turn.output.last().map(std::slice::from_ref).expect("a decoding sequence has a token")
+        }
+    }
+
+    /// Which of the next `rows` positions are pinned: two runs, the first not (what was left over of the turn before).
+    pub(crate) fn next_pins(&self, rows: usize) -> [(Range<u32>, bool); 2] {
+        let (from, to) = (self.position, self.position + rows as u32);
+        let protect = self.policy.protect_prompt() != ProtectPrompt::None && self.turn.prefilling();
+        let plain = if protect { self.turn.leftover.saturating_sub(self.turn.fed).min(rows) as u32 } else { to - from };
+        [(from..from + plain, false), (from + plain..to, true)]
+    }
+
+    /// Mass of earlier chunks, added to `mass [slots]` of one lane.
+    pub(crate) fn carried(&self, layer: usize, lane: usize, mass: &mut [f32]) {
+        if let Some(carry) = self.turn.carry.get(layer).filter(|c| !c.is_empty()) {
+            let stride = carry.len() / self.cache().shape().kv_heads;
+            let n = stride.min(mass.len());
+            mass[..n].copy_from_slice(&carry[lane * stride..lane * stride + n]);
+        }
+    }
+
+    /// The mass of a step: folded into the scores, or, inside a prompt, carried to the next chunk. `mass [kv
+    /// heads][slots]`, ragged; `rows` of this step.
+    pub(crate) fn take_mass(&mut self, layer: usize, rows: usize, mass: &[f32], sum: &mut Vec<f32>) {
+        let Some(scoring) = self.scoring else { return };
+        let total = self.turn.feed.len();
+        let last = !self.turn.prefilling() || self.turn.fed + rows == total;
+        let cache = self.cache.as_mut().expect("only admitted sequences run");
+        let kv_heads = cache.shape().kv_heads;
+        if !last {
+            let left = total - self.turn.fed - rows;
+            let stride = (0..kv_heads).map(|h| cache.len(layer, h)).max().unwrap_or(0) + left;
+            if self.turn.carry.is_empty() {
+                self.turn.carry.resize(cache.shape().layers, Vec::new());
+            }
+            let carry = &mut self.turn.carry[layer];
+            carry.resize(stride * kv_heads, 0.0);
+            let mut rest = mass;
+            for h in 0..kv_heads {
+                let (lane, after) = rest.split_at(cache.len(layer, h));
+                carry[h * stride..h * stride + lane.len()].copy_from_slice(lane);
+                rest = after;
+            }
+            return;
+        }
+        match self.policy.granularity() {
+            lethe_policy::Granularity::Layer => {
+                let n = cache.len(layer, 0);
+                sum.clear();
+                sum.extend_from_slice(&mass[..n]);
+                for lane in mass[n..].chunks_exact(n) {
+                    for (s, m) in sum.iter_mut().zip(lane) {
+                        *s += m;
+                    }
+                }
+                fold(scoring, cache.scores_mut(layer, 0), sum);
+            }
+            lethe_policy::Granularity::Head => {
+                let mut rest = mass;
+                for h in 0..kv_heads {
+                    let (lane, after) = rest.split_at(cache.len(layer, h));
+                    fold(scoring, cache.scores_mut(layer, h), lane);
+                    rest = after;
+                }
+            }
+        }
+    }
+
+    /// What the cache did so far.
+    pub(crate) fn kv_report(&self) -> KvReport {
+        let layers = self.states.len();
+        let rounds: usize = self.stats.rounds.iter().sum();
+        let s = &self.stats;
+        let mean = |sum: u128| if s.steps == 0 { 0.0 } else { sum as f64 / s.steps as f64 };
+        KvReport {
+            policy: self.policy.name().to_owned(),
+            options: self
+                .policy
+                .options()
+                .into_iter()
+                .map(|(key, value)| (key.to_owned(), serde_json::from_str(&value).unwrap_or(value.into())))
+                .collect(),
+            peak_slots: s.peak_slots.clone(),
+            final_slots: (0..layers).map(|l| self.cache.as_ref().map_or(0, |c| layer_len(c, l))).collect(),
+            mean_slots: mean(s.slots_sum) / layers as f64,
+            rounds: s.rounds.clone(),
+            evicted: s.evicted,
+            dropped_mass: DroppedMass {
+                mean: if rounds == 0 { 0.0 } else { s.dropped_sum / rounds as f64 },
+                max: s.dropped_max,
+            },
+            peak_bytes: s.peak_bytes,
+            mean_bytes: mean(s.bytes_sum) as u64,
+            saturated: s.saturated,
+        }
+    }
+
+    /// The end of the turn, as it is told.
+    pub(crate) fn finished(&mut self, reason: crate::FinishReason, now: Instant) -> Finished {
+        let t = &mut self.turn;
+        let since = |from: Option<Instant>, to: Instant| from.map(|f| to - f).unwrap_or_default();
+        let timing = Timing {
+            queued: t.admitted.unwrap_or(now) - t.submitted,
+            prefill: since(t.admitted, t.first_token.unwrap_or(now)),
+            decode: since(t.first_token, now),
+        };
+        Finished {
+            reason,
+            limit: (reason == crate::FinishReason::Length).then_some(t.limit),
+            usage: Usage { prompt_tokens: t.prompt_tokens(), completion_tokens: t.output.len() },
+            token_ids: t.output.clone(),
+            kv: self.kv_report(),
+            timing,
+            session: self.turn.generation.keep.then_some(self.id),
+        }
+    }
+}

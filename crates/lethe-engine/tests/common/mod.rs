@@ -1,0 +1,117 @@
+//! The embedded model and its problems, for tests.
+#![allow(dead_code)] // each test uses its own part
+
+use std::sync::{Arc, Mutex};
+
+use lethe_engine::{Core, EngineOptions, Event, Finished, Generation, Request};
+use lethe_kernels::{Cpu, CpuOptions};
+use lethe_kv::KvDtype;
+use lethe_model::{CpuBackend, Model};
+use lethe_policy::PolicySpec;
+
+/// The embedded model on so many threads.
+pub fn reasoner(threads: usize) -> Arc<Model<CpuBackend>> {
+    let cpu = Cpu::new(CpuOptions { threads: Some(threads), level: None }).unwrap();
+    Arc::new(Model::from_bytes(lethe_reasoner::FILES, CpuBackend::new(cpu)).unwrap())
+}
+
+/// A problem of the embedded set.
+#[derive(Clone, Debug)]
+pub struct Problem {
+    pub prompt: Vec<u32>,
+    pub greedy: Vec<u32>,
+    pub gold: Vec<u32>,
+    pub answer: String,
+    pub right: bool,
+}
+
+/// All problems.
+pub fn problems() -> Vec<Problem> {
+    let ids = |v: &serde_json::Value| v.as_array().unwrap().iter().map(|x| x.as_u64().unwrap() as u32).collect();
+    lethe_reasoner::PROBLEMS
+        .lines()
+        .map(|line| {
+            let v: serde_json::Value = serde_json::from_str(line).unwrap();
+            Problem {
+                prompt: ids(&v["prompt_ids"]),
+                greedy: ids(&v["greedy_ids"]),
+                gold: ids(&v["gold_ids"]),
+                answer: v["answer"].as_str().unwrap().to_owned(),
+                right: v["right"].as_bool().unwrap(),
+            }
+        })
+        .collect()
+}
+
+/// A pool that is large enough for `seqs` problems.
+pub fn options(seqs: usize) -> EngineOptions {
+    EngineOptions { kv_memory: 256 << 20, kv_dtype: KvDtype::F32, max_num_seqs: seqs, ..EngineOptions::default() }
+}
+
+/// A greedy request.
+pub fn request(prompt: &[u32], policy: &str, max_tokens: usize) -> Request {
+    Request {
+        policy: PolicySpec::parse(policy).unwrap(),
+        generation: Generation { max_tokens: Some(max_tokens), ..Generation::default() },
+        ..Request::new(prompt.to_vec())
+    }
+}
+
+/// What came of a request.
+#[derive(Clone, Debug, Default)]
+pub struct Outcome {
+    pub text: String,
+    pub done: Option<Finished>,
+    pub failed: Option<lethe_engine::Failure>,
+    pub rounds: Vec<lethe_engine::Round>,
+}
+
+impl Outcome {
+    pub fn ids(&self) -> &[u32] {
+        &self.done.as_ref().expect("finished").token_ids
+    }
+}
+
+/// A place for the events of one request, and the sink that fills it.
+pub fn outcome() -> (Arc<Mutex<Outcome>>, impl FnMut(Event) + Send + Sync + 'static) {
+    let place = Arc::new(Mutex::new(Outcome::default()));
+    let sink = {
+        let place = Arc::clone(&place);
+        move |event| {
+            let mut o = place.lock().unwrap();
+            match event {
+                Event::Token { text, .. } | Event::Tail(text) => o.text.push_str(&text),
+                Event::Round(round) => o.rounds.push(round),
+                Event::Finished(done) => o.done = Some(*done),
+                Event::Failed(why) => o.failed = Some(why),
+                Event::Prefill { .. } => {}
+            }
+        }
+    };
+    (place, sink)
+}
+
+/// Runs requests in one engine until all are done; checks the books after every so many steps.
+pub fn run(model: &Arc<Model<CpuBackend>>, options: EngineOptions, requests: Vec<Request>) -> Vec<Outcome> {
+    let mut core = Core::new(Arc::clone(model), options).unwrap();
+    let places: Vec<_> = requests
+        .into_iter()
+        .enumerate()
+        .map(|(i, request)| {
+            let (place, sink) = outcome();
+            core.submit(i as u64, request, sink).unwrap();
+            place
+        })
+        .collect();
+    let mut steps = 0;
+    while core.step() {
+        steps += 1;
+        if steps % 50 == 0 {
+            core.check_integrity().unwrap();
+        }
+    }
+    core.check_integrity().unwrap();
+    let (free, total) = core.pages();
+    assert_eq!(free, total, "every page is back");
+    places.iter().map(|p| p.lock().unwrap().clone()).collect()
+}

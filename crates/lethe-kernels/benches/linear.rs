@@ -1,0 +1,56 @@
+//! Linear layers against what the machine can do: bytes per second with one row (memory), operations per second with
+//! many (arithmetic). `cargo bench -p lethe-kernels --bench linear`
+
+mod common;
+
+use common::{Random, read_bandwidth, seconds};
+use lethe_kernels::{Cpu, CpuOptions, Level, Linear, Matrix, WeightDtype};
+
+const COLS: usize = 8960;
+const ROWS: usize = 1536;
+/// Copies of the matrix, together much larger than any cache.
+const COPIES: usize = 16;
+
+fn main() {
+    let mut random = Random(1);
+    println!("{ROWS} x {COLS}, m = 1: GB/s and share of the read bandwidth; m = 4 and m = 512: GFLOP/s");
+    for level in Level::available() {
+        let cpu = Cpu::new(CpuOptions { level: Some(level), ..Default::default() }).expect("an available level");
+        let bandwidth = read_bandwidth(&cpu);
+        println!("{level} on {} threads, memory reads {:.1} GB/s", cpu.threads(), bandwidth / 1e9);
+        for dtype in [WeightDtype::F16, WeightDtype::Bf16, WeightDtype::F32] {
+            let matrices: Vec<Matrix> = (0..COPIES).map(|_| matrix(&mut random, dtype)).collect();
+            let x: Vec<f32> = (0..512 * COLS).map(|_| random.unit()).collect();
+            let mut y = vec![0.0; 512 * ROWS];
+            let mut turn = 0;
+            let mut time = |m: usize| {
+                seconds(|| {
+                    turn += 1;
+                    matrices[turn % COPIES].forward(&cpu, &x[..m * COLS], m, None, &mut y[..m * ROWS]);
+                })
+            };
+            let bytes = (ROWS * COLS * dtype.bytes()) as f64;
+            let flops = |m: usize| 2.0 * (m * ROWS * COLS) as f64;
+            let one = bytes / time(1);
+            let (four, many) =
+                (flops(4) / time(4), if level == Level::Reference { 0.0 } else { flops(512) / time(512) });
+            println!(
+                "  {dtype:5} {:7.1} GB/s {:4.0} %   m=4 {:7.1}   m=512 {:7.1} GFLOP/s",
+                one / 1e9,
+                100.0 * one / bandwidth,
+                four / 1e9,
+                many / 1e9
+            );
+        }
+    }
+}
+
+fn matrix(random: &mut Random, dtype: WeightDtype) -> Matrix {
+    let values = (0..ROWS * COLS).map(|_| random.unit());
+    let bytes: Vec<u8> = match dtype {
+        WeightDtype::F32 => values.flat_map(|x| x.to_le_bytes()).collect(),
+        WeightDtype::F16 => values.flat_map(|x| half::f16::from_f32(x).to_le_bytes()).collect(),
+        WeightDtype::Bf16 => values.flat_map(|x| half::bf16::from_f32(x).to_le_bytes()).collect(),
+    };
+    Matrix::owned(bytes, dtype, ROWS, COLS).expect("the size fits")
+}

@@ -1,0 +1,89 @@
+//! Linear layers: activations times weights, row by row the same bits.
+//!
+//! Every element `y[r][o]` is one dot product in one order: sixteen running sums, lane l takes the products of
+//! columns l, l + 16, l + 32 and so on, and the lanes fall onto each other in halves at the end. How many rows
+//! share a weight in a register, and which thread takes which part, changes nothing in it.
+//!
+//! - few rows (decode): weights are streamed once from memory and used as they come;
+//! - many rows (prefill): a panel of weights is unpacked to f32 once for a block of rows, in pieces that stay in cache.
+
+mod few;
+mod many;
+mod weight;
+
+use crate::shared::SharedMut;
+use crate::simd::dispatch;
+use crate::{Cpu, Matrix};
+
+/// A layer `y = x W^T + bias`. Row r of y depends on row r of x alone, to the bit: not on m, its place or the threads.
+pub trait Linear: Send + Sync {
+    /// Outputs.
+    fn rows(&self) -> usize;
+
+    /// Inputs.
+    fn cols(&self) -> usize;
+
+    /// Computes y (`[m][rows]`) from x (`[m][cols]`) and an optional bias (`[rows]`).
+    ///
+    /// # Panics
+    /// If a length does not match.
+    fn forward(&self, cpu: &Cpu, x: &[f32], m: usize, bias: Option<&[f32]>, y: &mut [f32]);
+}
+
+/// From this many rows on, unpacking weights pays.
+const MANY: usize = 8;
+/// Outputs computed together when rows are few.
+const STRIP: usize = 8;
+/// Multiplications worth a task of their own.
+const GRAIN: usize = 1 << 16;
+
+/// What every part of one product needs.
+#[derive(Clone, Copy)]
+struct Product<'a> {
+    x: &'a [f32], // [m][cols]
+    m: usize,
+    weights: &'a Matrix,       // [rows][cols]
+    bias: Option<&'a [f32]>,   // [rows]
+    y: &'a SharedMut<'a, f32>, // [m][rows]
+}
+
+impl Product<'_> {
+    fn bias(&self, out: usize) -> f32 {
+        self.bias.map_or(0.0, |bias| bias[out])
+    }
+}
+
+impl Linear for Matrix {
+    fn rows(&self) -> usize {
+        Matrix::rows(self)
+    }
+
+    fn cols(&self) -> usize {
+        Matrix::cols(self)
+    }
+
+    fn forward(&self, cpu: &Cpu, x: &[f32], m: usize, bias: Option<&[f32]>, y: &mut [f32]) {
+        let (rows, cols) = (Matrix::rows(self), Matrix::cols(self));
+        assert_eq!(x.len(), m * cols, "linear: x is not [{m}][{cols}]");
+        assert_eq!(y.len(), m * rows, "linear: y is not [{m}][{rows}]");
+        assert!(bias.is_none_or(|bias| bias.len() == rows), "linear: bias is not [{rows}]");
+        let y = SharedMut::new(y);
+        let product = Product { x, m, weights: self, bias, y: &y };
+        if m < MANY {
+            cpu.split(rows.div_ceil(STRIP), GRAIN / (cols * m.max(1) * STRIP) + 1, |strips| {
+                let outs = strips.start * STRIP..(strips.end * STRIP).min(rows);
+                dispatch(cpu.level(), few::Few { product, outs });
+            });
+        } else {
+            let (panels, blocks) = (rows.div_ceil(many::PANEL_OUTS), m.div_ceil(many::BLOCK_ROWS));
+            cpu.run(panels * blocks, &|task, _| {
+                let (out, row) = (task / blocks * many::PANEL_OUTS, task % blocks * many::BLOCK_ROWS);
+                let outs = out..(out + many::PANEL_OUTS).min(rows);
+                let rows = row..(row + many::BLOCK_ROWS).min(m);
+                let part = many::Part { product, outs, rows };
+                // Outside of `dispatch`: a closure within it might be compiled without the instruction set.
+                many::Scratch::with(|scratch| dispatch(cpu.level(), many::Many { part, scratch }));
+            });
+        }
+    }
+}

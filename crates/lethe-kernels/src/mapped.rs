@@ -1,0 +1,45 @@
+//! A weight file mapped into memory.
+
+use std::{fs::File, io, ops::Deref, path::Path};
+
+/// A read-only mapping of a whole file. Pages come in as they are touched, and the kernel may drop them again.
+///
+/// The file must not be changed or cut short while it is mapped: weights would change under the computation, and
+/// reading past a new end kills the process (`SIGBUS`). Replace model files by renaming, never by writing in place.
+#[derive(Debug)]
+pub struct MappedFile(Source);
+
+#[derive(Debug)]
+enum Source {
+    Mapped(memmap2::Mmap),
+    Embedded(&'static [u8]),
+}
+
+impl MappedFile {
+    /// Maps the file at `path`.
+    ///
+    /// # Errors
+    /// What opening or mapping it says; an empty file cannot be mapped on every system.
+    pub fn open(path: impl AsRef<Path>) -> io::Result<MappedFile> {
+        let file = File::open(path)?;
+        // SAFETY: the mapping is private to this process and only read. That nobody changes the file meanwhile is the
+        // documented condition of this type.
+        Ok(MappedFile(Source::Mapped(unsafe { memmap2::Mmap::map(&file)? })))
+    }
+
+    /// A file that is part of the program (`include_bytes!`), which the system has mapped already.
+    pub fn embedded(bytes: &'static [u8]) -> MappedFile {
+        MappedFile(Source::Embedded(bytes))
+    }
+}
+
+impl Deref for MappedFile {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match &self.0 {
+            Source::Mapped(map) => map,
+            Source::Embedded(bytes) => bytes,
+        }
+    }
+}
