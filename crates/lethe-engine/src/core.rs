@@ -85,8 +85,8 @@ pub struct Core<B: Backend> {
     plan: Plan,
     rounds: RoundScratch,
     sampling: SampleScratch,
-    sum: Vec<f32>,       // [slots], mass of a layer
-    ended: Vec<Ending>,  // of this step
+    sum: Vec<f32>,      // [slots], mass of a layer
+    ended: Vec<Ending>, // of this step
 }
 
 /// A sequence that leaves the running ones.
@@ -263,9 +263,8 @@ impl<B: Backend> Core<B> {
         let seq = &mut self.parked[at];
         let turn_before = std::mem::replace(&mut seq.turn, turn);
         let worst = self.worst_case(&self.parked[at]);
-        let fits = worst.and_then(|(pages, _)| {
-            if pages > self.ledger.total() { Err(self.too_large(pages)) } else { Ok(()) }
-        });
+        let fits =
+            worst.and_then(|(pages, _)| if pages > self.ledger.total() { Err(self.too_large(pages)) } else { Ok(()) });
         if let Err(e) = fits {
             self.parked[at].turn = turn_before;
             return Err(e);
@@ -551,8 +550,8 @@ fn take_token(seq: &mut Sequence, id: u32) -> Option<Result<FinishReason, Failur
     turn.first_token.get_or_insert_with(Instant::now);
     turn.output.push(id);
     let text = turn.detokenizer.as_mut().map(|d| d.push(id)).unwrap_or_default();
-    let stopped = turn.generation.stop_ids.contains(&id)
-        || turn.detokenizer.as_ref().is_some_and(|d| d.stopped().is_some());
+    let stopped =
+        turn.generation.stop_ids.contains(&id) || turn.detokenizer.as_ref().is_some_and(|d| d.stopped().is_some());
     (seq.sink)(Event::Token { id, text });
     if stopped {
         Some(Ok(FinishReason::Stop))

@@ -15,7 +15,12 @@ use crate::request::{Generation, Request, SubmitError};
 use crate::sequence::Shared;
 
 enum Command {
-    Submit { id: u64, request: Box<Request>, events: Sender<Event>, reply: Sender<Result<Arc<Shared>, SubmitError>> },
+    Submit {
+        id: u64,
+        request: Box<Request>,
+        events: Sender<Event>,
+        reply: Sender<Result<Arc<Shared>, SubmitError>>,
+    },
     Append {
         session: u64,
         prompt: Vec<u32>,
@@ -23,7 +28,10 @@ enum Command {
         events: Sender<Event>,
         reply: Sender<Result<Arc<Shared>, SubmitError>>,
     },
-    Release { session: u64, reply: Sender<bool> },
+    Release {
+        session: u64,
+        reply: Sender<bool>,
+    },
     Pages(Sender<(usize, usize)>),
     Check(Sender<Result<(), String>>),
 }
@@ -184,9 +192,8 @@ fn obey<B: Backend>(core: &mut Core<B>, command: Command) {
         }
         Command::Append { session, prompt, generation, events, reply } => {
             let shared = core.shared();
-            let done = core
-                .append_shared(session, prompt, *generation, sink(events), Arc::clone(&shared))
-                .map(|()| shared);
+            let done =
+                core.append_shared(session, prompt, *generation, sink(events), Arc::clone(&shared)).map(|()| shared);
             let _ = reply.send(done);
         }
         Command::Release { session, reply } => {
@@ -224,6 +231,11 @@ impl Stream {
     /// Gives up; the last event still comes.
     pub fn cancel(&self) {
         self.shared.cancelled.store(true, Ordering::Relaxed);
+    }
+
+    /// The rest of the events, at once: waits for the end.
+    pub fn into_events(mut self) -> Vec<Event> {
+        self.by_ref().collect()
     }
 
     /// Slots of each layer after the latest step. `[layers]`

@@ -21,12 +21,7 @@ pub struct Request {
 impl Request {
     /// A greedy request with the default policy.
     pub fn new(prompt: Vec<u32>) -> Request {
-        Request {
-            prompt,
-            system_tokens: 0,
-            policy: PolicySpec::default(),
-            generation: Generation::default(),
-        }
+        Request { prompt, system_tokens: 0, policy: PolicySpec::default(), generation: Generation::default() }
     }
 }
 

@@ -11,7 +11,9 @@ fn greedy_ids_equal_those_of_transformers() {
     let mut same = 0;
     let mut right = 0;
     for (p, o) in problems.iter().zip(&outcomes) {
-        same += usize::from(o.ids().iter().zip(&p.greedy).all(|(a, b)| a == b) && o.ids().len() >= p.greedy.len().min(p.gold.len()));
+        same += usize::from(
+            o.ids().iter().zip(&p.greedy).all(|(a, b)| a == b) && o.ids().len() >= p.greedy.len().min(p.gold.len()),
+        );
         right += usize::from(o.text.rsplit("</think>").next().unwrap().trim() == p.answer);
     }
     let theirs = problems.iter().filter(|p| p.right).count();

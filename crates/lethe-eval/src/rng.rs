@@ -84,11 +84,10 @@ mod tests {
     #[test]
     fn the_published_outputs_of_splitmix64() {
         let mut rng = Rng::new(0);
-        assert_eq!([rng.next(), rng.next(), rng.next()], [
-            0xE220_A839_7B1D_CDAF,
-            0x6E78_9E6A_A1B9_65F4,
-            0x06C4_5D18_8009_454F
-        ]);
+        assert_eq!(
+            [rng.next(), rng.next(), rng.next()],
+            [0xE220_A839_7B1D_CDAF, 0x6E78_9E6A_A1B9_65F4, 0x06C4_5D18_8009_454F]
+        );
     }
 
     #[test]

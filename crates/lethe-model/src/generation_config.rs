@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::config::{Config, ConfigError, out_of_range};
 use crate::json::{Object, parse_object};
 
-/// Sampling defaults of a model. Absent keys mean what they mean to transformers.
+/// Sampling defaults of a model. Absent keys mean what they mean to transformers, `top_k` apart.
 #[derive(Debug, Clone, PartialEq)]
 pub struct GenerationConfig {
     /// Whether tokens are drawn; if not, the default is greedy and the fields below count only for a request that
@@ -15,7 +15,7 @@ pub struct GenerationConfig {
     pub temperature: f32,
     /// Nucleus mass in (0, 1], 1 (off) when absent.
     pub top_p: f32,
-    /// How many tokens may be drawn, 50 when absent, 0 for no limit.
+    /// How many tokens may be drawn, 0 (all) when absent: transformers' silent 50 is a filter that nobody asked for.
     pub top_k: usize,
     /// Least probability relative to the best token, in `[0, 1]`, 0 (off) when absent.
     pub min_p: f32,
@@ -33,7 +33,7 @@ impl Default for GenerationConfig {
             do_sample: false,
             temperature: 1.0,
             top_p: 1.0,
-            top_k: 50,
+            top_k: 0,
             min_p: 0.0,
             repetition_penalty: 1.0,
             eos: Vec::new(),
@@ -108,11 +108,11 @@ mod tests {
     }
 
     #[test]
-    fn absent_keys_mean_greedy_and_the_usual_filters() {
+    fn absent_keys_mean_greedy_and_no_filter() {
         let generation = read("{}");
         assert_eq!(generation, GenerationConfig::default());
         assert_eq!(generation.default_temperature(), 0.0);
-        assert_eq!((generation.top_k, generation.top_p, generation.temperature), (50, 1.0, 1.0));
+        assert_eq!((generation.top_k, generation.top_p, generation.temperature), (0, 1.0, 1.0));
         assert_eq!(read(r#"{"do_sample": true, "temperature": null, "top_k": null}"#).default_temperature(), 1.0);
     }
 

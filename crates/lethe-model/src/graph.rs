@@ -119,22 +119,22 @@ impl<S: Sequences> Lanes for AtLayer<'_, S> {
 /// Every buffer of a step, sized once for the largest batch.
 pub struct Workspace<B: Backend> {
     rows: usize,
-    x: B::Buf,             // [rows][hidden]
-    h: B::Buf,             // [rows][hidden]
-    q: B::Buf,             // [rows][heads][dim]
-    k: B::Buf,             // [rows][kv heads][dim]
-    v: B::Buf,             // [rows][kv heads][dim]
-    attn: B::Buf,          // [rows][heads][dim]
-    gate: B::Buf,          // [rows][intermediate]
-    up: B::Buf,            // [rows][intermediate]
-    cos: B::Buf,           // [rows][dim / 2]
-    sin: B::Buf,           // [rows][dim / 2]
-    logits: B::Buf,        // [logit rows][vocab]
-    host: Vec<f32>,        // [vocab], where the device's memory is not the host's
-    scratch: B::Scratch,   // attention
-    mass: Vec<f32>,        // [sequences][kv heads][slots], ragged
+    x: B::Buf,               // [rows][hidden]
+    h: B::Buf,               // [rows][hidden]
+    q: B::Buf,               // [rows][heads][dim]
+    k: B::Buf,               // [rows][kv heads][dim]
+    v: B::Buf,               // [rows][kv heads][dim]
+    attn: B::Buf,            // [rows][heads][dim]
+    gate: B::Buf,            // [rows][intermediate]
+    up: B::Buf,              // [rows][intermediate]
+    cos: B::Buf,             // [rows][dim / 2]
+    sin: B::Buf,             // [rows][dim / 2]
+    logits: B::Buf,          // [logit rows][vocab]
+    host: Vec<f32>,          // [vocab], where the device's memory is not the host's
+    scratch: B::Scratch,     // attention
+    mass: Vec<f32>,          // [sequences][kv heads][slots], ragged
     seqs: Vec<AttentionSeq>, // [sequences]
-    broken: Vec<u32>,      // [rows], first layer whose output is not finite; u32::MAX for none
+    broken: Vec<u32>,        // [rows], first layer whose output is not finite; u32::MAX for none
 }
 
 impl<B: Backend> Decoder<B> {

@@ -228,13 +228,7 @@ impl<B: Backend> Loader<'_, B> {
         })
     }
 
-    fn linear(
-        &mut self,
-        name: &str,
-        rows: usize,
-        cols: usize,
-        bias: bool,
-    ) -> Result<Linear<B>, LoadError> {
+    fn linear(&mut self, name: &str, rows: usize, cols: usize, bias: bool) -> Result<Linear<B>, LoadError> {
         let weight = self.backend.weight(self.matrix(&format!("{name}.weight"), rows, cols)?);
         let bias = if bias { Some(self.backend.vector(self.vector(&format!("{name}.bias"), rows)?)) } else { None };
         Ok(Linear { weight, bias })

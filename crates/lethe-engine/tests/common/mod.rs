@@ -1,5 +1,5 @@
 //! The embedded model and its problems, for tests.
-#![allow(dead_code)] // each test uses its own part
+#![allow(dead_code, unreachable_pub)] // each test uses its own part
 
 use std::sync::{Arc, Mutex};
 

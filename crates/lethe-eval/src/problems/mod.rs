@@ -104,8 +104,8 @@ pub enum ProblemError {
         /// The largest.
         most: usize,
     },
-    /// Drawn again and again, somebody always fell below 0 or rose above 99.
-    #[error("{family}: no run of {moves} moves within 0 to 99 in {tries} tries; ask for fewer moves")]
+    /// Drawn again and again, every run left 0 to 99 or went in circles.
+    #[error("{family}: {tries} tries gave no run of {moves} moves within 0 to 99; ask for fewer moves")]
     Unlucky {
         /// The family.
         family: Family,

@@ -1,4 +1,5 @@
 //! One block of slots for up to eight rows of a lane.
+#![allow(clippy::needless_range_loop)] // loops over register tiles: counted ones are unrolled for sure
 
 use super::plan::LanePart;
 use super::scratch::{Stat, TILE_ROWS, Wave};
@@ -274,28 +275,29 @@ impl<S: Simd, T: Elem> Tiles<'_, S, T> {
             assert!(q.len() == self.head_dim);
         }
         let mut sums = [[s.splat(0.0); P]; R];
-        let mut k = [s.splat(0.0); P];
         for d in 0..self.head_dim {
             let at = d * PAGE_SLOTS;
-            for (p, k) in k.iter_mut().enumerate() {
+            let mut k = [s.splat(0.0); P];
+            for p in 0..P {
                 if size_of::<T>() == 4 || d % 2 == 0 {
                     prefetch(next[p].wrapping_add(at)); // a cache line holds 64 bytes
                 }
                 // SAFETY: the K part of a page is `head_dim` rows of 16.
-                *k = unsafe { T::load(s, pages[p].as_ptr().add(at)) };
+                k[p] = unsafe { T::load(s, pages[p].as_ptr().add(at)) };
             }
-            for (sums, q) in sums.iter_mut().zip(q) {
+            for r in 0..R {
                 // SAFETY: `d` is below `head_dim`, the length of q.
-                let q = s.splat(unsafe { *q.get_unchecked(d) });
-                for (sum, k) in sums.iter_mut().zip(k) {
-                    *sum = s.fma(q, k, *sum);
+                let q = s.splat(unsafe { *q[r].get_unchecked(d) });
+                for p in 0..P {
+                    sums[r][p] = s.fma(q, k[p], sums[r][p]);
                 }
             }
         }
         let scale = s.splat(self.scale);
-        for (row, sums) in rows.iter_mut().zip(sums) {
-            for (logits, sum) in row.exps[first * PAGE_SLOTS..].chunks_exact_mut(LANES).zip(sums) {
-                s.store_part(logits, s.mul(sum, scale));
+        for r in 0..R {
+            let logits = &mut rows[r].exps[first * PAGE_SLOTS..][..P * PAGE_SLOTS];
+            for p in 0..P {
+                s.store_part(&mut logits[p * LANES..][..LANES], s.mul(sums[r][p], scale));
             }
         }
     }
@@ -371,31 +373,33 @@ impl<S: Simd, T: Elem> Tiles<'_, S, T> {
         );
         let mut exps: [&[f32]; R] = [&[]; R];
         let mut sums = [[s.splat(0.0); C]; R];
-        for (row, (exps, sums)) in rows.iter().zip(exps.iter_mut().zip(&mut sums)) {
-            *exps = &row.exps[i * PAGE_SLOTS..(i + 1) * PAGE_SLOTS];
-            for (sum, values) in sums.iter_mut().zip(row.values[column..].chunks_exact(LANES)) {
-                *sum = s.load_part(values);
+        for r in 0..R {
+            exps[r] = &rows[r].exps[i * PAGE_SLOTS..(i + 1) * PAGE_SLOTS];
+            let values = &rows[r].values[column..][..C * LANES];
+            for c in 0..C {
+                sums[r][c] = s.load_part(&values[c * LANES..][..LANES]);
             }
         }
-        let mut row = [s.splat(0.0); C];
         for slot in slots {
             let at = slot * self.head_dim + column;
-            for (c, row) in row.iter_mut().enumerate() {
+            let mut row = [s.splat(0.0); C];
+            for c in 0..C {
                 prefetch(next.wrapping_add(at + c * LANES));
                 // SAFETY: `slot` and the columns lie within V by the assertion above.
-                *row = unsafe { T::load(s, v.as_ptr().add(at + c * LANES)) };
+                row[c] = unsafe { T::load(s, v.as_ptr().add(at + c * LANES)) };
             }
-            for (sums, exps) in sums.iter_mut().zip(exps) {
+            for r in 0..R {
                 // SAFETY: `slot` is below the 16 exponentials of the page.
-                let p = s.splat(unsafe { *exps.get_unchecked(slot) });
-                for (sum, v) in sums.iter_mut().zip(row) {
-                    *sum = s.fma(p, v, *sum);
+                let p = s.splat(unsafe { *exps[r].get_unchecked(slot) });
+                for c in 0..C {
+                    sums[r][c] = s.fma(p, row[c], sums[r][c]);
                 }
             }
         }
-        for (row, sums) in rows.iter_mut().zip(sums) {
-            for (values, sum) in row.values[column..].chunks_exact_mut(LANES).zip(sums) {
-                s.store_part(values, sum);
+        for r in 0..R {
+            let values = &mut rows[r].values[column..][..C * LANES];
+            for c in 0..C {
+                s.store_part(&mut values[c * LANES..][..LANES], sums[r][c]);
             }
         }
     }

@@ -1,4 +1,5 @@
 //! Few rows: the weights come from memory once, and that is the cost.
+#![allow(clippy::needless_range_loop)] // loops over register tiles: counted ones are unrolled for sure
 
 use super::weight::{Bf16, F16, F32, Weight, reference};
 use super::{MANY, Product};
@@ -91,37 +92,34 @@ fn tile<S: Simd, W: Weight, const R: usize, const O: usize>(s: S, x: [&[f32]; R]
     let cols = x[0].len();
     assert!(x.iter().all(|x| x.len() == cols) && w.iter().all(|w| w.len() == cols * W::BYTES));
     let mut sums = [[s.splat(0.0); O]; R];
-    let mut weights = [s.splat(0.0); O];
     let whole = cols - cols % LANES;
     for k in (0..whole).step_by(LANES) {
-        for (weights, w) in weights.iter_mut().zip(w) {
+        let mut weights = [s.splat(0.0); O];
+        for o in 0..O {
             // SAFETY: sixteen columns from k on are within every row.
-            *weights = unsafe { W::load(s, w.as_ptr().add(k * W::BYTES)) };
+            weights[o] = unsafe { W::load(s, w[o].as_ptr().add(k * W::BYTES)) };
         }
-        for (sums, x) in sums.iter_mut().zip(x) {
+        for r in 0..R {
             // SAFETY: as above.
-            let x = unsafe { s.load(x.as_ptr().add(k)) };
-            for (sum, w) in sums.iter_mut().zip(weights) {
-                *sum = s.fma(x, w, *sum);
+            let x = unsafe { s.load(x[r].as_ptr().add(k)) };
+            for o in 0..O {
+                sums[r][o] = s.fma(x, weights[o], sums[r][o]);
             }
         }
     }
     if whole < cols {
-        for (weights, w) in weights.iter_mut().zip(w) {
+        for o in 0..O {
             // SAFETY: the columns from `whole` on are within every row.
-            *weights = unsafe { W::load_part(s, w.as_ptr().add(whole * W::BYTES), cols - whole) };
-        }
-        for (sums, x) in sums.iter_mut().zip(x) {
-            let x = s.load_part(&x[whole..]);
-            for (sum, w) in sums.iter_mut().zip(weights) {
-                *sum = s.fma(x, w, *sum);
+            let weights = unsafe { W::load_part(s, w[o].as_ptr().add(whole * W::BYTES), cols - whole) };
+            for r in 0..R {
+                sums[r][o] = s.fma(s.load_part(&x[r][whole..]), weights, sums[r][o]);
             }
         }
     }
     let mut folded = [[0.0; O]; R];
-    for (folded, sums) in folded.iter_mut().zip(sums) {
-        for (folded, sum) in folded.iter_mut().zip(sums) {
-            *folded = s.sum(sum);
+    for r in 0..R {
+        for o in 0..O {
+            folded[r][o] = s.sum(sums[r][o]);
         }
     }
     folded

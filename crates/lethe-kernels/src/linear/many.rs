@@ -3,6 +3,7 @@
 //! A task takes [`PANEL_OUTS`] outputs of [`BLOCK_ROWS`] rows. The running sums of all of them are kept in memory
 //! while the columns pass by in pieces of [`PIECE`]; panel, piece of x and sums together stay in the L2 cache, the
 //! few weights of one register tile in L1.
+#![allow(clippy::needless_range_loop)] // loops over register tiles: counted ones are unrolled for sure
 
 use super::Product;
 use super::weight::{Bf16, F16, F32, Weight, reference};
@@ -147,39 +148,41 @@ impl Part<'_> {
         let w: [&[f32]; O] = std::array::from_fn(|o| &scratch.panel[(out + o) * PIECE..(out + o + 1) * PIECE]);
         let tile = &mut scratch.sums[(row * PANEL_OUTS + out) * LANES..]; // [R][PANEL_OUTS][LANES], O of them ours
         let mut sums = [[s.splat(0.0); O]; R];
-        for (sums, from) in sums.iter_mut().zip(tile.chunks(PANEL_OUTS * LANES)) {
-            for (sum, from) in sums.iter_mut().zip(from.chunks_exact(LANES)) {
-                *sum = s.load_part(from);
+        for r in 0..R {
+            let from = &tile[r * PANEL_OUTS * LANES..][..O * LANES];
+            for o in 0..O {
+                sums[r][o] = s.load_part(&from[o * LANES..][..LANES]);
             }
         }
         let columns = piece.len();
         let whole = columns - columns % LANES;
         assert!(columns <= PIECE && x.iter().all(|x| x.len() == columns));
-        let mut weights = [s.splat(0.0); O];
         for k in (0..whole).step_by(LANES) {
-            for (weights, w) in weights.iter_mut().zip(w) {
+            let mut weights = [s.splat(0.0); O];
+            for o in 0..O {
                 // SAFETY: sixteen columns from k on are within the piece, of x and of the panel.
-                *weights = unsafe { s.load(w.as_ptr().add(k)) };
+                weights[o] = unsafe { s.load(w[o].as_ptr().add(k)) };
             }
-            for (sums, x) in sums.iter_mut().zip(x) {
+            for r in 0..R {
                 // SAFETY: as above.
-                let x = unsafe { s.load(x.as_ptr().add(k)) };
-                for (sum, w) in sums.iter_mut().zip(weights) {
-                    *sum = s.fma(x, w, *sum);
+                let x = unsafe { s.load(x[r].as_ptr().add(k)) };
+                for o in 0..O {
+                    sums[r][o] = s.fma(x, weights[o], sums[r][o]);
                 }
             }
         }
         if whole < columns {
-            for (sums, x) in sums.iter_mut().zip(x) {
-                let x = s.load_part(&x[whole..]);
-                for (sum, w) in sums.iter_mut().zip(w) {
-                    *sum = s.fma(x, s.load_part(&w[whole..]), *sum);
+            for r in 0..R {
+                let x = s.load_part(&x[r][whole..]);
+                for o in 0..O {
+                    sums[r][o] = s.fma(x, s.load_part(&w[o][whole..][..LANES]), sums[r][o]);
                 }
             }
         }
-        for (sums, to) in sums.iter().zip(tile.chunks_mut(PANEL_OUTS * LANES)) {
-            for (sum, to) in sums.iter().zip(to.chunks_exact_mut(LANES)) {
-                s.store_part(to, *sum);
+        for r in 0..R {
+            let to = &mut tile[r * PANEL_OUTS * LANES..][..O * LANES];
+            for o in 0..O {
+                s.store_part(&mut to[o * LANES..][..LANES], sums[r][o]);
             }
         }
     }

@@ -1,0 +1,157 @@
+//! Several turns in one cache, stop strings, cancelling, sharing a small pool.
+
+mod common;
+
+use std::sync::Arc;
+
+use common::{options, outcome, problems, reasoner, request, run};
+use lethe_engine::{Core, Engine, EngineOptions, Event, FinishReason, Generation, Request, SubmitError};
+
+fn keep(max_tokens: usize) -> Generation {
+    Generation { max_tokens: Some(max_tokens), keep: true, ..Generation::default() }
+}
+
+#[test]
+fn a_second_turn_goes_on_in_the_same_cache() {
+    let model = reasoner(2);
+    let problem = &problems()[0];
+    let mut core = Core::new(Arc::clone(&model), options(2)).unwrap();
+    let (first, sink) = outcome();
+    core.submit(7, Request { generation: keep(400), ..request(&problem.prompt, "full", 1) }, sink).unwrap();
+    while core.step() {}
+    core.check_integrity().unwrap();
+    let first = first.lock().unwrap().clone();
+    assert_eq!(first.done.as_ref().unwrap().session, Some(7));
+
+    // One prompt of the whole history must give the same second answer: nothing was lost or fed twice.
+    let tokenizer = model.tokenizer.as_ref().unwrap();
+    let next = tokenizer.encode("\n<|im_start|>user\nSort 5 3 9.<|im_end|>\n<|im_start|>assistant\n", false).unwrap();
+    let (second, sink) = outcome();
+    core.append(7, next.clone(), keep(60), sink).unwrap();
+    while core.step() {}
+    let second = second.lock().unwrap().clone();
+    let mut whole = problem.prompt.clone();
+    whole.extend(first.ids());
+    whole.extend(&next);
+    let alone = run(&model, options(1), vec![request(&whole, "full", 60)]).remove(0);
+    assert_eq!(second.ids(), alone.ids());
+    let usage = second.done.unwrap().usage;
+    assert_eq!(usage.prompt_tokens, next.len());
+
+    assert!(core.release(7));
+    assert!(!core.release(7));
+    let (free, total) = core.pages();
+    assert_eq!(free, total);
+    let (_, sink) = outcome();
+    assert!(matches!(core.append(7, next, keep(1), sink), Err(SubmitError::UnknownSession(7))));
+}
+
+#[test]
+fn protected_prompts_stay_whole_over_turns() {
+    let model = reasoner(2);
+    let prompt = problems().into_iter().map(|p| p.prompt).max_by_key(Vec::len).unwrap();
+    let held = |protect: &str| {
+        let policy = format!("lethe:cap=190,trigger=cap,interval=8,recent_ratio=0.2,protect_prompt={protect}");
+        let mut core = Core::new(Arc::clone(&model), options(1)).unwrap();
+        let (_, sink) = outcome();
+        core.submit(1, Request { generation: keep(80), ..request(&prompt, &policy, 1) }, sink).unwrap();
+        while core.step() {}
+        let (second, sink) = outcome();
+        core.append(1, prompt[..60].to_vec(), keep(80), sink).map_err(|e| e.to_string())?;
+        while core.step() {
+            core.check_integrity().unwrap();
+        }
+        let done = second.lock().unwrap().done.clone().unwrap();
+        Ok::<_, String>(done.kv)
+    };
+    assert!(prompt.len() > 120 && prompt.len() < 190);
+    let refused = held("all").unwrap_err();
+    assert!(refused.contains("190"), "{refused}");
+    for protect in ["newest", "none"] {
+        let kv = held(protect).unwrap();
+        assert!(kv.final_slots.iter().all(|&n| n <= 190 + 8), "{protect}: {:?}", kv.final_slots);
+        assert!(kv.evicted > 0);
+    }
+}
+
+#[test]
+fn stop_strings_end_the_text_and_stay_in_the_ids() {
+    let model = reasoner(2);
+    let problem = &problems()[0];
+    let plain = run(&model, options(1), vec![request(&problem.prompt, "full", 400)]).remove(0);
+    let stop = "</think>";
+    let mut stopped = request(&problem.prompt, "full", 400);
+    stopped.generation.stop = vec![stop.to_owned(), "never this".to_owned()];
+    let stopped = run(&model, options(1), vec![stopped]).remove(0);
+    let at = plain.text.find(stop).unwrap();
+    assert_eq!(stopped.text, plain.text[..at]);
+    assert!(plain.ids().starts_with(stopped.ids()));
+    assert!(stopped.ids().len() < plain.ids().len());
+    assert_eq!(stopped.done.unwrap().reason, FinishReason::Stop);
+
+    // a stop string over several tokens
+    let spans = "Card";
+    let text = &plain.text[plain.text.find(spans).unwrap()..][..12];
+    let mut request = request(&problem.prompt, "full", 400);
+    request.generation.stop = vec![text.to_owned()];
+    let o = run(&model, options(1), vec![request]).remove(0);
+    assert_eq!(o.text, plain.text[..plain.text.find(text).unwrap()]);
+}
+
+#[test]
+fn length_names_its_limit() {
+    let model = reasoner(1);
+    let prompt = &problems()[0].prompt;
+    let done = run(&model, options(1), vec![request(prompt, "full", 3)]).remove(0).done.unwrap();
+    assert_eq!((done.reason, done.limit.unwrap().to_string()), (FinishReason::Length, "max_tokens 3".into()));
+    // positions: a prompt close to the model's end
+    let long: Vec<u32> = prompt.iter().copied().cycle().take(model.max_positions - 4).collect();
+    let mut request = request(&long, "recency:budget=64,protect_prompt=none", 1);
+    request.generation.max_tokens = None;
+    request.generation.ignore_eos = true;
+    let done = run(&model, options(1), vec![request]).remove(0).done.unwrap();
+    assert_eq!(done.limit.unwrap().to_string(), "the model's 4096 positions");
+    assert_eq!(done.token_ids.len(), 4, "positions 4092 to 4095");
+}
+
+#[test]
+fn a_small_pool_serves_many_in_turn_and_leaks_nothing() {
+    let model = reasoner(2);
+    let problems = problems();
+    let requests: Vec<_> = (0..10)
+        .map(|i| request(&problems[i * 9].prompt, "lethe:budget=32,trigger=cap,interval=8,recent_ratio=0.1", 60))
+        .collect();
+    let small = EngineOptions { kv_memory: 3 << 20, ..options(8) };
+    let roomy = run(&model, options(8), requests.clone());
+    for (a, b) in run(&model, small, requests).iter().zip(&roomy) {
+        assert_eq!(a.ids(), b.ids());
+    }
+}
+
+#[test]
+fn engines_run_streams_and_dropping_one_cancels() {
+    let model = reasoner(1);
+    let engine = Engine::start(model, options(4)).unwrap();
+    let problems = problems();
+    let dropped = engine.submit(request(&problems[20].prompt, "full", 900)).unwrap();
+    let cancelled = engine.submit(request(&problems[21].prompt, "full", 900)).unwrap();
+    let whole = engine.submit(request(&problems[22].prompt, "full", 30)).unwrap();
+    drop(dropped);
+    cancelled.cancel();
+    let mut tokens = 0;
+    let mut last = None;
+    for event in whole {
+        match event {
+            Event::Token { .. } => tokens += 1,
+            Event::Finished(done) => last = Some(done),
+            _ => {}
+        }
+    }
+    assert_eq!(last.unwrap().usage.completion_tokens, tokens);
+    let end = cancelled.into_events().pop().unwrap();
+    assert!(matches!(end, Event::Finished(done) if done.reason == FinishReason::Cancelled));
+    engine.check_integrity().unwrap().unwrap();
+    while engine.pages().unwrap().0 < engine.pages().unwrap().1 {
+        std::thread::yield_now(); // the dropped one leaves at its next step
+    }
+}

@@ -1,0 +1,162 @@
+//! How many right answers survive when the cache may hold only a part of what the full cache holds.
+//!
+//! Takes the embedded model's 100 problems, keeps those that the full cache answers rightly, and asks them again under
+//! each policy at 75, 50 and 25 % of the slots that the full cache held beyond the prompt (interval included, prompt
+//! pinned, interval 12). Prints one Markdown table, and one JSON object a row to the file named as argument.
+//!
+//! `cargo run --release -p lethe-eval --example retention [-- ROWS.jsonl]`
+
+use std::io::Write;
+use std::sync::Arc;
+
+use lethe_engine::{EngineOptions, Generation, Request};
+use lethe_eval::batch::{Answer, answers};
+use lethe_eval::statistics::{mcnemar, wilson95};
+use lethe_kernels::{Cpu, CpuOptions};
+use lethe_model::{CpuBackend, Model};
+use lethe_policy::PolicySpec;
+
+const INTERVAL: usize = 12;
+const POLICIES: [&str; 3] = ["lethe", "recency", "random"];
+
+type Fault = Box<dyn std::error::Error>;
+
+#[derive(serde::Deserialize)]
+struct Problem {
+    family: String,
+    answer: String,
+    prompt_ids: Vec<u32>,
+    gold_ids: Vec<u32>,
+}
+
+impl Problem {
+    fn request(&self, policy: PolicySpec) -> Request {
+        // A quarter more than the gold answer: room for another wording, an end for loops.
+        let max_tokens = Some(self.gold_ids.len() * 5 / 4 + 16);
+        let generation = Generation { max_tokens, ..Generation::default() };
+        Request { policy, generation, ..Request::new(self.prompt_ids.clone()) }
+    }
+
+    fn right(&self, answer: &Answer) -> bool {
+        answer.end.is_ok() && answer.text.rsplit("</think>").next().is_some_and(|text| text.trim() == self.answer)
+    }
+}
+
+fn main() -> Result<(), Fault> {
+    let cpu = Cpu::new(CpuOptions::default())?;
+    let model = Arc::new(Model::from_bytes(lethe_reasoner::FILES, CpuBackend::new(cpu))?);
+    let problems: Vec<Problem> =
+        lethe_reasoner::PROBLEMS.lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
+    let options = || EngineOptions { kv_memory: 512 << 20, max_num_seqs: 16, ..EngineOptions::default() };
+    let run = |what: &str, requests: Vec<Request>| {
+        let total = requests.len();
+        let answers = answers(&model, options(), requests, |done| eprint!("\r{what}: {done} of {total}\x1b[K"));
+        eprint!("\r\x1b[K");
+        answers
+    };
+
+    let full = PolicySpec::new("full")?;
+    let all = run("full", problems.iter().map(|p| p.request(full.clone())).collect())?;
+    let kept: Vec<(&Problem, usize)> = problems
+        .iter()
+        .zip(&all)
+        .filter(|(p, a)| p.right(a))
+        .filter_map(|(p, a)| Some((p, a.end.as_ref().ok()?.usage.completion_tokens)))
+        .collect();
+    println!("full: {} of {} right; the table is over these.\n", kept.len(), problems.len());
+    println!(
+        "| policy | nominal | mean held | peak held | rounds in | right | 95 % | cards | rooms | sort | days | lost | won over random |"
+    );
+    println!("|---|---|---|---|---|---|---|---|---|---|---|---|---|");
+
+    let mut rows = Vec::new();
+    for percent in [75, 50, 25] {
+        let mut verdicts: Vec<(&str, Vec<bool>)> = Vec::new();
+        for name in POLICIES {
+            let mut requests = Vec::new();
+            for (p, length) in &kept {
+                let budget = (length * percent / 100).saturating_sub(INTERVAL).max(8);
+                let mut spec = PolicySpec::new(name)?.set("budget", budget)?.set("interval", INTERVAL)?;
+                if name == "lethe" {
+                    spec = spec.set("trigger", "cap")?;
+                }
+                requests.push(p.request(spec));
+            }
+            let found = run(&format!("{name} at {percent} %"), requests)?;
+            let right: Vec<bool> = kept.iter().zip(&found).map(|((p, _), a)| p.right(a)).collect();
+            rows.push(row(name, percent, &kept, &found, &right));
+            verdicts.push((name, right));
+        }
+        let random = verdicts.iter().find(|(n, _)| *n == "random").map(|(_, r)| r.clone()).unwrap_or_default();
+        let first = rows.len() - verdicts.len();
+        for ((_, right), row) in verdicts.iter().zip(&mut rows[first..]) {
+            let won = right.iter().zip(&random).filter(|(a, b)| **a && !**b).count();
+            let lost = right.iter().zip(&random).filter(|(a, b)| !**a && **b).count();
+            row["over_random"] = serde_json::json!({ "won": won, "lost": lost, "p": mcnemar(won, lost) });
+            print_row(row);
+        }
+    }
+    if let Some(path) = std::env::args().nth(1) {
+        let mut file = std::fs::File::create(&path).map_err(|e| format!("{path}: {e}"))?;
+        for row in &rows {
+            writeln!(file, "{row}")?;
+        }
+    }
+    Ok(())
+}
+
+fn row(
+    name: &str,
+    percent: usize,
+    kept: &[(&Problem, usize)],
+    found: &[Answer],
+    right: &[bool],
+) -> serde_json::Value {
+    let (mut mean_held, mut peak_held, mut exercised) = (0.0, 0.0, 0);
+    for ((p, length), answer) in kept.iter().zip(found) {
+        if let Ok(done) = &answer.end {
+            let layers = done.kv.peak_slots.len() as f64;
+            let peak = done.kv.peak_slots.iter().sum::<usize>() as f64 / layers;
+            mean_held += (done.kv.mean_slots - p.prompt_ids.len() as f64) / *length as f64;
+            peak_held += (peak - p.prompt_ids.len() as f64) / *length as f64;
+            exercised += usize::from(done.kv.rounds.iter().any(|&r| r > 0));
+        }
+    }
+    let n = kept.len();
+    let count = right.iter().filter(|r| **r).count();
+    let family = |f: &str| {
+        let of = || kept.iter().zip(right).filter(|((p, _), _)| p.family == f);
+        format!("{}/{}", of().filter(|(_, r)| **r).count(), of().count())
+    };
+    let (low, high) = wilson95(count, n);
+    serde_json::json!({
+        "policy": name, "percent": percent, "n": n, "right": count, "wilson95": [low, high],
+        "mean_held": mean_held / n as f64, "peak_held": peak_held / n as f64,
+        "exercised": exercised as f64 / n as f64,
+        "cards": family("cards"), "rooms": family("rooms"), "sort": family("sort"), "days": family("days"),
+    })
+}
+
+fn print_row(row: &serde_json::Value) {
+    let percent = |v: &serde_json::Value| format!("{:.0} %", v.as_f64().unwrap_or(f64::NAN) * 100.0);
+    let text = |key: &str| row[key].as_str().unwrap_or("?").to_owned();
+    let (right, n) = (row["right"].as_u64().unwrap_or(0), row["n"].as_u64().unwrap_or(0));
+    println!(
+        "| {} | {} % | {} | {} | {} | {right}/{n} | {}–{} | {} | {} | {} | {} | {} | +{} −{} (p {:.2}) |",
+        text("policy"),
+        row["percent"],
+        percent(&row["mean_held"]),
+        percent(&row["peak_held"]),
+        percent(&row["exercised"]),
+        percent(&row["wilson95"][0]),
+        percent(&row["wilson95"][1]),
+        text("cards"),
+        text("rooms"),
+        text("sort"),
+        text("days"),
+        n - right,
+        row["over_random"]["won"],
+        row["over_random"]["lost"],
+        row["over_random"]["p"].as_f64().unwrap_or(f64::NAN),
+    );
+}

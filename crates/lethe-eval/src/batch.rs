@@ -1,0 +1,87 @@
+//! Many requests through one engine, greedy, in one thread: the same answers whatever the batch.
+
+use std::sync::{Arc, Mutex};
+
+use lethe_engine::{Core, EngineError, EngineOptions, Event, Failure, Finished, Request, SubmitError};
+use lethe_model::{Backend, Model};
+
+/// What came of one request.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// Text of the answer.
+    pub text: String,
+    /// How it ended.
+    pub end: Result<Finished, Failure>,
+}
+
+/// A batch that could not be run.
+#[derive(Debug, thiserror::Error)]
+pub enum BatchError {
+    /// No engine.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// A request was refused.
+    #[error("request {index}: {source}")]
+    Submit {
+        /// Which.
+        index: usize,
+        /// Why.
+        source: SubmitError,
+    },
+}
+
+/// Runs all requests, as many at once as `options` allow, and returns their answers in order. `progress` hears how many
+/// are done.
+///
+/// # Errors
+/// [`BatchError`]; nothing has run then.
+pub fn answers<B: Backend>(
+    model: &Arc<Model<B>>,
+    options: EngineOptions,
+    requests: impl IntoIterator<Item = Request>,
+    mut progress: impl FnMut(usize),
+) -> Result<Vec<Answer>, BatchError> {
+    let mut core = Core::new(Arc::clone(model), options)?;
+    let mut places: Vec<Arc<Mutex<Place>>> = Vec::new();
+    for (index, request) in requests.into_iter().enumerate() {
+        let place = Arc::new(Mutex::new(Place::default()));
+        places.push(Arc::clone(&place));
+        core.submit(index as u64, request, move |event| {
+            if let Ok(mut place) = place.lock() {
+                place.take(event);
+            }
+        })
+        .map_err(|source| BatchError::Submit { index, source })?;
+    }
+    let mut told = 0;
+    while core.step() {
+        let done = places.iter().filter(|p| p.lock().is_ok_and(|p| p.end.is_some())).count();
+        if done > told {
+            told = done;
+            progress(done);
+        }
+    }
+    let answer = |place: &Arc<Mutex<Place>>| {
+        let mut place = place.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let gone = || Err(Failure::Cache("the engine ended before the request did".into()));
+        Answer { text: std::mem::take(&mut place.text), end: place.end.take().unwrap_or_else(gone) }
+    };
+    Ok(places.iter().map(answer).collect())
+}
+
+#[derive(Default)]
+struct Place {
+    text: String,
+    end: Option<Result<Finished, Failure>>,
+}
+
+impl Place {
+    fn take(&mut self, event: Event) {
+        match event {
+            Event::Token { text, .. } | Event::Tail(text) => self.text.push_str(&text),
+            Event::Finished(done) => self.end = Some(Ok(*done)),
+            Event::Failed(why) => self.end = Some(Err(why)),
+            Event::Prefill { .. } | Event::Round(_) => {}
+        }
+    }
+}
