@@ -4,20 +4,21 @@
 //! each policy at 75, 50 and 25 % of the slots that the full cache held beyond the prompt (interval included, prompt
 //! pinned, interval 12). Prints one Markdown table, and one JSON object a row to the file named as argument.
 //!
-//! `cargo run --release -p lethe-eval --example retention [-- ROWS.jsonl]`
+//! `cargo run --release -p lethe-eval --example retention [-- ROWS.jsonl [POLICY ...]]`; a policy given by hand gets
+//! budget and interval as the others do.
 
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::sync::Arc;
 
 use lethe_engine::{EngineOptions, Generation, Request};
 use lethe_eval::batch::{Answer, answers};
-use lethe_eval::statistics::{mcnemar, wilson95};
+use lethe_eval::statistics::{mcnemar, wilson};
 use lethe_kernels::{Cpu, CpuOptions};
 use lethe_model::{CpuBackend, Model};
 use lethe_policy::PolicySpec;
 
 const INTERVAL: usize = 12;
-const POLICIES: [&str; 3] = ["lethe", "recency", "random"];
+const POLICIES: [&str; 3] = ["lethe:trigger=cap", "recency", "random"];
 
 type Fault = Box<dyn std::error::Error>;
 
@@ -50,11 +51,19 @@ fn main() -> Result<(), Fault> {
     let options = || EngineOptions { kv_memory: 512 << 20, max_num_seqs: 16, ..EngineOptions::default() };
     let run = |what: &str, requests: Vec<Request>| {
         let total = requests.len();
-        let answers = answers(&model, options(), requests, |done| eprint!("\r{what}: {done} of {total}\x1b[K"));
-        eprint!("\r\x1b[K");
+        let watched = std::io::stderr().is_terminal();
+        let show = |text: String| {
+            if watched {
+                eprint!("\r{text}\x1b[K")
+            }
+        };
+        let answers = answers(&model, options(), requests, |done| show(format!("{what}: {done} of {total}")));
+        show(String::new());
         answers
     };
 
+    let given: Vec<String> = std::env::args().skip(2).collect();
+    let policies = if given.is_empty() { POLICIES.map(str::to_owned).to_vec() } else { given };
     let full = PolicySpec::new("full")?;
     let all = run("full", problems.iter().map(|p| p.request(full.clone())).collect())?;
     let kept: Vec<(&Problem, usize)> = problems
@@ -72,15 +81,11 @@ fn main() -> Result<(), Fault> {
     let mut rows = Vec::new();
     for percent in [75, 50, 25] {
         let mut verdicts: Vec<(&str, Vec<bool>)> = Vec::new();
-        for name in POLICIES {
+        for name in &policies {
             let mut requests = Vec::new();
             for (p, length) in &kept {
                 let budget = (length * percent / 100).saturating_sub(INTERVAL).max(8);
-                let mut spec = PolicySpec::new(name)?.set("budget", budget)?.set("interval", INTERVAL)?;
-                if name == "lethe" {
-                    spec = spec.set("trigger", "cap")?;
-                }
-                requests.push(p.request(spec));
+                requests.push(p.request(PolicySpec::parse(name)?.set("budget", budget)?.set("interval", INTERVAL)?));
             }
             let found = run(&format!("{name} at {percent} %"), requests)?;
             let right: Vec<bool> = kept.iter().zip(&found).map(|((p, _), a)| p.right(a)).collect();
@@ -105,13 +110,7 @@ fn main() -> Result<(), Fault> {
     Ok(())
 }
 
-fn row(
-    name: &str,
-    percent: usize,
-    kept: &[(&Problem, usize)],
-    found: &[Answer],
-    right: &[bool],
-) -> serde_json::Value {
+fn row(name: &str, percent: usize, kept: &[(&Problem, usize)], found: &[Answer], right: &[bool]) -> serde_json::Value {
     let (mut mean_held, mut peak_held, mut exercised) = (0.0, 0.0, 0);
     for ((p, length), answer) in kept.iter().zip(found) {
         if let Ok(done) = &answer.end {
@@ -128,9 +127,9 @@ fn row(
         let of = || kept.iter().zip(right).filter(|((p, _), _)| p.family == f);
         format!("{}/{}", of().filter(|(_, r)| **r).count(), of().count())
     };
-    let (low, high) = wilson95(count, n);
+    let interval = wilson(count, n);
     serde_json::json!({
-        "policy": name, "percent": percent, "n": n, "right": count, "wilson95": [low, high],
+        "policy": name, "percent": percent, "n": n, "right": count, "wilson95": [interval.low, interval.high],
         "mean_held": mean_held / n as f64, "peak_held": peak_held / n as f64,
         "exercised": exercised as f64 / n as f64,
         "cards": family("cards"), "rooms": family("rooms"), "sort": family("sort"), "days": family("days"),

@@ -40,7 +40,6 @@ enum Command {
 
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
-
         Command::Run(args) => run::main(*args),
         Command::Policies(args) => policies::main(&args),
     };

@@ -81,11 +81,8 @@ pub(crate) fn main(mut args: Args) -> Result<(), Fault> {
         },
     })?;
     let mut text = String::new();
-    let done = if args.json {
-        collect(stream, &mut text)?
-    } else {
-        show(stream, !args.quiet && io::stderr().is_terminal())?
-    };
+    let done =
+        if args.json { collect(stream, &mut text)? } else { show(stream, !args.quiet && io::stderr().is_terminal())? };
     if args.json {
         let mut out = io::stdout().lock();
         writeln!(out, "{}", report::json(&done, &text))?;

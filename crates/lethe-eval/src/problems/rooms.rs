@@ -3,7 +3,7 @@
 use super::{Family, Problem, ProblemError, Turn, fits, in_range, rng, rounded, spaced};
 use crate::rng::Rng;
 
-/// Doors of a room, at most, while there is another room to lead to.
+/// Doors of a room, at most.
 const DOORS: usize = 4;
 
 /// Problems of [`Family::Rooms`]. A size that is not set is drawn by level, as in training: 4 to 14 rooms.
@@ -65,9 +65,9 @@ impl Maze {
         let mut maze = Maze { numbers, doors: vec![Vec::new(); count] };
         // A tree of which every room hangs on one of the five before it makes deep branches that die.
         for room in 1..count {
+            // The room before has one door so far, so there is always a choice.
             let near: Vec<usize> = (room.saturating_sub(5)..room).filter(|&other| maze.has_wall(other)).collect();
-            let earlier: Vec<usize> = (0..room).collect();
-            maze.link(room, rng.choose(if near.is_empty() { &earlier } else { &near }));
+            maze.link(room, rng.choose(&near));
         }
         // A few more doors make circles.
         let all: Vec<usize> = (0..count).collect();

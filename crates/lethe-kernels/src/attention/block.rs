@@ -10,6 +10,9 @@ use half::f16;
 use lethe_kv::{PAGE_SLOTS, PageId, Pages, k_at, page_elems, v_at};
 use std::ops::Range;
 
+/// Pages of a block.
+const BLOCK_PAGES: usize = BLOCK_SLOTS / PAGE_SLOTS;
+
 /// One query head of one query, before and after a block.
 #[derive(Default)]
 struct Row<'a> {
@@ -24,18 +27,41 @@ struct Row<'a> {
 struct Block<'a, 'b> {
     pages: Pages<'a>,
     table: &'a [PageId], // pages of the block that the last row sees
+    ahead: &'a [PageId], // pages of the block to come, empty if none
     head_dim: usize,
     scale: f32,
     rows: &'b mut [Row<'a>], // 1 to TILE_ROWS
 }
 
 impl LanePart {
-    /// Task `task` of this part: one tile of rows over one block. The tiles of a block follow each other, so that the
-    /// later ones find it in cache.
-    pub(super) fn block(&self, level: Level, input: &Attention<'_>, wave: &Wave<'_>, task: usize, worker: usize) {
-        let (block, tile) = (task / self.tiles(), task % self.tiles());
-        let (start, end) = (block * BLOCK_SLOTS, (block + 1) * BLOCK_SLOTS);
+    /// Task `task` of this part: one tile of rows over a run of blocks.
+    pub(super) fn blocks(&self, level: Level, input: &Attention<'_>, wave: &Wave<'_>, task: usize, worker: usize) {
+        let (run, tile) = (task / self.tiles(), task % self.tiles());
         let tile = tile * TILE_ROWS..((tile + 1) * TILE_ROWS).min(self.rows());
+        let blocks = run * self.run..((run + 1) * self.run).min(self.visible(tile.end - 1).div_ceil(BLOCK_SLOTS));
+        let pages = input.lanes.lane(self.seq, self.kv_head).pages;
+        let pages = &pages[..self.visible(tile.end - 1).div_ceil(PAGE_SLOTS)];
+        for block in blocks.clone() {
+            let (table, ahead) =
+                pages[block * BLOCK_PAGES..].split_at(BLOCK_PAGES.min(pages.len() - block * BLOCK_PAGES));
+            let ahead = if block + 1 < blocks.end { &ahead[..ahead.len().min(BLOCK_PAGES)] } else { &[] };
+            self.block(level, input, wave, tile.clone(), block, worker, (table, ahead));
+        }
+    }
+
+    /// A tile of rows over one block.
+    #[allow(clippy::too_many_arguments)]
+    fn block(
+        &self,
+        level: Level,
+        input: &Attention<'_>,
+        wave: &Wave<'_>,
+        tile: Range<usize>,
+        block: usize,
+        worker: usize,
+        (table, ahead): (&[PageId], &[PageId]),
+    ) {
+        let (start, end) = (block * BLOCK_SLOTS, (block + 1) * BLOCK_SLOTS);
         // The first queries of a tile may end before this block.
         let mut seeing = tile.clone().skip_while(|row| self.visible(*row) <= start);
         let first = seeing.clone().next().unwrap_or(tile.end);
@@ -62,11 +88,8 @@ impl LanePart {
             return;
         }
         let rows = &mut rows[..tile.end - first];
-        let view = input.lanes.lane(self.seq, self.kv_head);
-        let seen = rows[rows.len() - 1].visible;
-        let table = &view.pages[start / PAGE_SLOTS..(start + seen).div_ceil(PAGE_SLOTS)];
         let scale = input.shape.scale;
-        dispatch(level, Block { pages: input.pages, table, head_dim, scale, rows: &mut *rows });
+        dispatch(level, Block { pages: input.pages, table, ahead, head_dim, scale, rows: &mut *rows });
         for (row, done) in (first..tile.end).zip(rows) {
             // SAFETY: a row block belongs to one task.
             let stats = unsafe { wave.stats.part(row_block(row)..row_block(row) + 1) };
@@ -165,8 +188,8 @@ impl Block<'_, '_> {
     /// Rows in tiles that fit the registers.
     #[inline(always)]
     fn tiles<S: Simd, T: Elem>(self, s: S, pages: &[T]) {
-        let Block { table, head_dim, scale, rows, .. } = self;
-        let lane = Tiles { s, pages, table, head_dim, scale };
+        let Block { table, ahead, head_dim, scale, rows, .. } = self;
+        let lane = Tiles { s, pages, table, ahead, head_dim, scale };
         for rows in rows.chunks_mut(if S::WIDE { 8 } else { 4 }) {
             match rows.len() {
                 1 => lane.tile::<1>(rows),
@@ -191,6 +214,7 @@ struct Tiles<'a, S, T> {
     s: S,
     pages: &'a [T],
     table: &'a [PageId],
+    ahead: &'a [PageId],
     head_dim: usize,
     scale: f32,
 }
@@ -204,11 +228,17 @@ impl<S: Simd, T: Elem> Tiles<'_, S, T> {
         &self.pages[start..start + elems]
     }
 
-    /// Where page `i` starts, for a prefetch; the last page beyond the end.
+    /// What to fetch while half `half` of the block is at work, counted through the K of all pages and then their V: the
+    /// same share of the next block, whole pages in their order in memory. Without a next block, half `own` of this one.
     #[inline(always)]
-    fn hint(&self, i: usize) -> *const T {
-        let id = self.table[i.min(self.table.len() - 1)] as usize;
-        self.pages.as_ptr().wrapping_add(id * page_elems(self.head_dim))
+    fn fetch(&self, half: usize, own: usize) -> *const T {
+        let (table, i, v) = if self.ahead.is_empty() {
+            (self.table, own % BLOCK_PAGES, own / BLOCK_PAGES % 2)
+        } else {
+            (self.ahead, half / 2, half % 2)
+        };
+        let id = table[i.min(table.len() - 1)] as usize;
+        self.pages.as_ptr().wrapping_add(id * page_elems(self.head_dim) + v * PAGE_SLOTS * self.head_dim)
     }
 
     #[inline(always)]
@@ -267,7 +297,7 @@ impl<S: Simd, T: Elem> Tiles<'_, S, T> {
         let mut next = [self.pages.as_ptr(); P];
         for (p, (page, next)) in pages.iter_mut().zip(&mut next).enumerate() {
             *page = self.page(first + p);
-            *next = self.hint(first + P + p);
+            *next = self.fetch(first + p, first + P + p);
         }
         let mut q: [&[f32]; R] = [&[]; R];
         for (q, row) in q.iter_mut().zip(rows.iter()) {
@@ -340,7 +370,7 @@ impl<S: Simd, T: Elem> Tiles<'_, S, T> {
             let start = i * PAGE_SLOTS;
             let slots = range.start.max(start) - start..range.end.min(start + PAGE_SLOTS) - start;
             let v = &self.page(i)[PAGE_SLOTS * self.head_dim..]; // [PAGE_SLOTS][head_dim]
-            let next = self.hint(i + 1).wrapping_add(PAGE_SLOTS * self.head_dim);
+            let next = self.fetch(BLOCK_PAGES + i, BLOCK_PAGES + i + 1);
             let mut c = 0;
             while c + C <= whole {
                 self.values_of::<R, C>(rows, v, next, c, i, slots.clone());

@@ -21,8 +21,9 @@ use crate::shared::SharedMut;
 use lethe_kv::{LaneView, Pages};
 use plan::Cursor;
 
-/// Slots of a block, 32 pages: fixed, because the order of summation hangs on it.
-pub const BLOCK_SLOTS: usize = 512;
+/// Slots of a block, 16 pages: fixed, because the order of summation hangs on it. Two blocks of the largest heads fit the
+/// L2 cache, the one at work and the one that follows.
+pub const BLOCK_SLOTS: usize = 256;
 
 /// Heads of a model.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -104,11 +105,11 @@ impl Cpu {
         let (out, mass) = (SharedMut::new(out), SharedMut::new(mass));
         let mut cursor = Some(Cursor::default());
         while let Some(from) = cursor {
-            cursor = scratch.plan(input, from);
+            cursor = scratch.plan(input, from, self.threads());
             let wave = scratch.wave();
             self.run(wave.tasks(), &|task, worker| {
                 let (part, task) = wave.find(task);
-                part.block(self.level(), input, &wave, task, worker);
+                part.blocks(self.level(), input, &wave, task, worker);
             });
             self.run(wave.parts.len(), &|part, _| {
                 wave.parts[part].combine(self.level(), input, &wave, &out, &mass);

@@ -3,6 +3,10 @@
 use super::scratch::{AttentionScratch, TILE_ROWS};
 use super::{Attention, BLOCK_SLOTS};
 
+/// Most blocks of a task, and the tasks a thread should find: long runs read ahead well, many tasks balance well.
+const MAX_RUN: usize = 16;
+const TASKS_PER_THREAD: usize = 4;
+
 /// Where the next wave starts.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Cursor {
@@ -24,6 +28,8 @@ pub(super) struct LanePart {
     pub(super) first_visible: usize,
     /// Blocks that the last query sees.
     pub(super) blocks: usize,
+    /// Blocks of a task.
+    pub(super) run: usize,
     pub(super) first_task: usize,
     pub(super) first_row_block: usize,
     /// With mass: where the lane's sums start in the mass buffer, and its first row of exponentials.
@@ -48,7 +54,7 @@ impl LanePart {
     }
 
     pub(super) fn tasks(&self) -> usize {
-        self.tiles() * self.blocks
+        self.tiles() * self.blocks.div_ceil(self.run)
     }
 
     /// Slots that row `row` sees.
@@ -64,11 +70,11 @@ impl LanePart {
 
 impl AttentionScratch {
     /// Plans the wave that starts at `from`; says where the next one does.
-    pub(super) fn plan(&mut self, input: &Attention<'_>, from: Cursor) -> Option<Cursor> {
+    pub(super) fn plan(&mut self, input: &Attention<'_>, from: Cursor, threads: usize) -> Option<Cursor> {
         let (shape, group) = (input.shape, input.shape.group());
         let rows = input.q.len() / (shape.n_heads * shape.head_dim);
         let (room, mass_room) = self.room(&shape);
-        let (mut row_blocks, mut mass_row_blocks, mut tasks) = (0, 0, 0);
+        let (mut row_blocks, mut mass_row_blocks, mut tile_blocks) = (0, 0, 0);
         let (mut q_end, mut mass_end) = (0, 0); // parts of a wave must not share rows or sums
         let Cursor { mut seq, mut query } = from;
         self.parts.clear();
@@ -112,7 +118,8 @@ impl AttentionScratch {
                     group,
                     first_visible,
                     blocks: (first_visible + queries - 1).div_ceil(BLOCK_SLOTS),
-                    first_task: tasks,
+                    run: 1,
+                    first_task: 0,
                     first_row_block: row_blocks,
                     mass: with_mass.then_some(MassAt { start: mass_start, first_row_block: mass_row_blocks }),
                 };
@@ -120,7 +127,7 @@ impl AttentionScratch {
                     assert!(mass_start >= mass_end, "attention: mass of sequence {seq} is not behind that before it");
                     mass_end = mass_start + len;
                 }
-                tasks += part.tasks();
+                tile_blocks += part.tasks();
                 row_blocks += part.rows() * part.blocks;
                 if with_mass {
                     mass_row_blocks += part.rows() * part.blocks;
@@ -130,6 +137,12 @@ impl AttentionScratch {
             }
             query += queries;
         };
+        let run = (tile_blocks / (threads * TASKS_PER_THREAD)).clamp(1, MAX_RUN);
+        let mut tasks = 0;
+        for part in &mut self.parts {
+            (part.run, part.first_task) = (run, tasks);
+            tasks += part.tasks();
+        }
         self.ensure(&shape, row_blocks, mass_row_blocks);
         next
     }

@@ -118,16 +118,17 @@ impl Part<'_> {
     /// panel holds, and dropped.
     #[inline(always)]
     fn tiles<S: Simd, const R: usize, const O: usize>(&self, s: S, piece: Range<usize>, scratch: &mut Scratch) {
-        for out in (0..self.outs.len()).step_by(O) {
-            let mut row = 0;
-            while row + R <= self.rows.len() {
-                self.tile::<S, R, O>(s, piece.clone(), scratch, row, out);
-                row += R;
+        let mut row = 0;
+        while row < self.rows.len() {
+            let whole = row + R <= self.rows.len();
+            for out in (0..self.outs.len()).step_by(O) {
+                if whole {
+                    self.tile::<S, R, O>(s, piece.clone(), scratch, row, out);
+                } else {
+                    self.tile::<S, 1, O>(s, piece.clone(), scratch, row, out);
+                }
             }
-            while row < self.rows.len() {
-                self.tile::<S, 1, O>(s, piece.clone(), scratch, row, out);
-                row += 1;
-            }
+            row += if whole { R } else { 1 };
         }
     }
 
