@@ -1,12 +1,14 @@
-//! Decode attention against the memory bandwidth of the same threads. The caches of all sequences are many times larger
-//! than the processor's, their pages lie in random order. `cargo bench -p lethe-kernels --bench attention`
+//! Decode attention against the memory bandwidth of the same threads, read front to back, and page by page in random order
+//! as a long-running pool has them. The caches of all sequences are many times larger than the processor's. `cargo bench -p lethe-kernels --bench attention`
 
 mod common;
 
-use common::{Random, read_bandwidth, seconds};
+use common::{Order, Random, read_bandwidth, seconds, shuffle};
 use half::f16;
-use lethe_kernels::{Attention, AttentionScratch, AttentionSeq, AttentionShape, Cpu, CpuOptions, Lanes, Level};
-use lethe_kv::{LaneView, PAGE_SLOTS, PageId, Pages, page_elems};
+use lethe_kernels::{
+    Attention, AttentionScratch, AttentionSeq, AttentionShape, Cpu, CpuOptions, Lanes, Level, prefer_huge_pages,
+};
+use lethe_kv::{LaneView, PAGE_SLOTS, PageId, Pages, PagesMut, page_elems};
 
 /// Bytes of all caches of a shape.
 const TOTAL: usize = 512 << 20;
@@ -30,11 +32,19 @@ impl Lanes for One<'_> {
 fn main() {
     let mut random = Random(7);
     let noise: Vec<u16> = (0..1 << 16).map(|_| f16::from_f32(random.unit()).to_bits()).collect();
-    let arena: Vec<u16> = (0..TOTAL / 2).map(|i| noise[i % noise.len() ^ (i >> 16) & 0xfff]).collect();
+    let mut arena: Vec<u16> = vec![0; TOTAL / 2];
+    prefer_huge_pages(&mut PagesMut::F16(&mut arena));
+    arena.chunks_exact_mut(noise.len()).for_each(|chunk| chunk.copy_from_slice(&noise));
     for level in Level::available() {
         let cpu = Cpu::new(CpuOptions { level: Some(level), ..Default::default() }).expect("an available level");
-        let bandwidth = read_bandwidth(&cpu);
-        println!("{level} on {} threads, memory reads {:.1} GB/s", cpu.threads(), bandwidth / 1e9);
+        let bandwidth = read_bandwidth(&cpu, Order::Straight);
+        let shuffled = read_bandwidth(&cpu, Order::Shuffled(8192)); // an f16 page of head_dim 128
+        let threads = cpu.threads();
+        println!(
+            "{level} on {threads} threads, memory reads {:.1} GB/s, page by page {:.1}",
+            bandwidth / 1e9,
+            shuffled / 1e9
+        );
         println!("  kv heads x dim   G  slots       GB/s    %   with mass    %");
         for (n_kv_heads, head_dim, group) in [(8, 128, 2), (8, 128, 4), (2, 64, 2), (2, 128, 6)] {
             for slots in [1024, 8192] {
@@ -65,9 +75,7 @@ fn main() {
 fn decode(cpu: &Cpu, arena: &[u16], shape: AttentionShape, slots: usize, mass: bool, random: &mut Random) -> f64 {
     let pages = arena.len() / page_elems(shape.head_dim);
     let mut order: Vec<PageId> = (0..pages as PageId).collect();
-    for i in (1..pages).rev() {
-        order.swap(i, (random.bits() % (i as u64 + 1)) as usize);
-    }
+    shuffle(&mut order, random);
     let per_lane = slots / PAGE_SLOTS;
     let tables: Vec<Vec<PageId>> = order.chunks_exact(per_lane).map(<[PageId]>::to_vec).collect();
     let sequences = tables.len() / shape.n_kv_heads;

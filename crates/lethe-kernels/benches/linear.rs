@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{Random, read_bandwidth, seconds};
+use common::{Order, Random, read_bandwidth, seconds};
 use lethe_kernels::{Cpu, CpuOptions, Level, Linear, Matrix, WeightDtype};
 
 const COLS: usize = 8960;
@@ -16,7 +16,7 @@ fn main() {
     println!("{ROWS} x {COLS}, m = 1: GB/s and share of the read bandwidth; m = 4 and m = 512: GFLOP/s");
     for level in Level::available() {
         let cpu = Cpu::new(CpuOptions { level: Some(level), ..Default::default() }).expect("an available level");
-        let bandwidth = read_bandwidth(&cpu);
+        let bandwidth = read_bandwidth(&cpu, Order::Straight);
         println!("{level} on {} threads, memory reads {:.1} GB/s", cpu.threads(), bandwidth / 1e9);
         for dtype in [WeightDtype::F16, WeightDtype::Bf16, WeightDtype::F32] {
             let matrices: Vec<Matrix> = (0..COPIES).map(|_| matrix(&mut random, dtype)).collect();

@@ -1,6 +1,6 @@
 //! Everything that computes: attention with mass, linear layers, norms, RoPE, activations, and the one compute pool.
 //!
-//! Each operation is a struct of its arguments with two implementations ([`Kernel`](simd)): a plain scalar *reference*,
+//! Each operation is a struct of its arguments with two implementations: a plain scalar *reference*,
 //! and a *vector* one written once over sixteen lanes and compiled for every instruction set (AVX2 as two
 //! registers of eight, AVX-512 as one of sixteen). The [`Level`] is chosen at run time.
 //!
@@ -16,6 +16,7 @@ mod attention;
 mod cpu;
 mod elementwise;
 mod error;
+mod huge;
 mod linear;
 mod mapped;
 mod matrix;
@@ -27,6 +28,7 @@ mod store;
 pub use attention::{Attention, AttentionScratch, AttentionSeq, AttentionShape, BLOCK_SLOTS, Lanes};
 pub use cpu::{Cpu, CpuOptions, Level};
 pub use error::{CpuError, EmbedError, MatrixError, RopeError};
+pub use huge::prefer_huge_pages;
 pub use linear::Linear;
 pub use mapped::MappedFile;
 pub use matrix::{Matrix, WeightDtype};

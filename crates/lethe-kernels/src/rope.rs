@@ -281,3 +281,98 @@ impl Llama3Ramp {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn yarn(factor: f64, original_max_position: usize) -> RopeScaling {
+        RopeScaling::Yarn {
+            factor,
+            original_max_position,
+            beta_fast: 32.0,
+            beta_slow: 1.0,
+            attention_factor: None,
+            mscale: None,
+            mscale_all_dim: None,
+            truncate: true,
+        }
+    }
+
+    fn ratios(scaling: &RopeScaling, theta: f64) -> Vec<f32> {
+        let plain = Rope::new(128, theta, &RopeScaling::Default).unwrap();
+        let scaled = Rope::new(128, theta, scaling).unwrap();
+        plain.inv_freq().iter().zip(scaled.inv_freq()).map(|(plain, scaled)| plain / scaled).collect()
+    }
+
+    #[test]
+    fn plain_and_linear() {
+        let rope = Rope::new(8, 10_000.0, &RopeScaling::Default).unwrap();
+        assert_eq!(rope.inv_freq(), [1.0, 0.1, 0.01, 0.001]);
+        let rope = Rope::new(8, 10_000.0, &RopeScaling::Linear { factor: 4.0 }).unwrap();
+        assert_eq!(rope.inv_freq(), [0.25, 0.025, 0.0025, 0.00025]);
+        assert_eq!((rope.head_dim(), rope.attention_factor()), (8, 1.0));
+    }
+
+    #[test]
+    fn llama3_keeps_short_waves_and_stretches_long_ones() {
+        let scaling = RopeScaling::Llama3 {
+            factor: 8.0,
+            low_freq_factor: 1.0,
+            high_freq_factor: 4.0,
+            original_max_position: 8192,
+        };
+        let ratios = ratios(&scaling, 500_000.0);
+        // Wavelength of coordinate j: 2 pi 500000^(j/64), below 8192/4 up to j = 28, above 8192 from j = 35 on.
+        assert!(ratios[..=28].iter().all(|ratio| *ratio == 1.0), "{ratios:?}");
+        assert!(ratios[35..].iter().all(|ratio| *ratio == 8.0), "{ratios:?}");
+        assert!(ratios[28..=35].is_sorted_by(|a, b| a < b), "{ratios:?}");
+        // Coordinate 30 by hand: w = 2949.9, smooth = (8192/w - 1) / 3 = 0.59236.
+        assert!((ratios[30] - 1.0 / (0.40764 / 8.0 + 0.59236)).abs() < 1e-3, "{}", ratios[30]);
+    }
+
+    #[test]
+    fn yarn_ramps_between_its_turns() {
+        let ratios = ratios(&yarn(4.0, 32_768), 1_000_000.0);
+        // 32 turns: coordinate 128 ln(32768 / 64 pi) / (2 ln 1e6) = 23.6, floor 23; 1 turn: 39.6, ceil 40.
+        assert!(ratios[..=23].iter().all(|ratio| (ratio - 1.0).abs() < 1e-6), "{ratios:?}");
+        assert!(ratios[40..].iter().all(|ratio| (ratio - 4.0).abs() < 1e-5), "{ratios:?}");
+        let ramp = (31.0 - 23.0) / 17.0;
+        assert!((ratios[31] - 1.0 / (ramp / 4.0 + 1.0 - ramp)).abs() < 1e-5, "{}", ratios[31]);
+    }
+
+    #[test]
+    fn yarn_attention_factors() {
+        let factor = |scaling: RopeScaling| Rope::new(64, 10_000.0, &scaling).unwrap().attention_factor();
+        assert_eq!(factor(yarn(4.0, 4096)), (0.1 * 4f64.ln() + 1.0) as f32);
+        assert_eq!(factor(yarn(0.5, 4096)), 1.0);
+        let with = |given, one, all| {
+            let mut scaling = yarn(40.0, 4096);
+            if let RopeScaling::Yarn { attention_factor, mscale, mscale_all_dim, .. } = &mut scaling {
+                (*attention_factor, *mscale, *mscale_all_dim) = (given, one, all);
+            }
+            factor(scaling)
+        };
+        assert_eq!(with(Some(1.5), Some(1.0), Some(0.7)), 1.5);
+        assert_eq!(with(None, Some(1.0), Some(1.0)), 1.0);
+        assert_eq!(with(None, Some(1.0), Some(0.0)), (0.1 * 40f64.ln() + 1.0) as f32);
+        let rope = Rope::new(64, 10_000.0, &yarn(4.0, 4096)).unwrap();
+        let (mut cos, mut sin) = ([0.0; 32], [1.0; 32]);
+        rope.fill(&[0], &mut cos, &mut sin);
+        assert_eq!((cos, sin), ([rope.attention_factor(); 32], [0.0; 32]));
+    }
+
+    #[test]
+    fn what_cannot_be_rotated_is_refused() {
+        assert_eq!(Rope::new(65, 1e4, &RopeScaling::Default).unwrap_err(), RopeError::HeadDim(65));
+        assert_eq!(Rope::new(0, 1e4, &RopeScaling::Default).unwrap_err(), RopeError::HeadDim(0));
+        for theta in [0.0, -1.0, f64::NAN, f64::INFINITY] {
+            let error = Rope::new(64, theta, &RopeScaling::Default).unwrap_err();
+            assert!(matches!(error, RopeError::Parameter { name: "rope_theta", .. }), "{error}");
+        }
+        let error = Rope::new(64, 1e4, &RopeScaling::Linear { factor: 0.0 }).unwrap_err();
+        assert!(error.to_string().contains("factor = 0"), "{error}");
+        assert!(Rope::new(64, 1e4, &yarn(2.0, 0)).is_err());
+        assert!(Rope::new(64, 1.0, &yarn(2.0, 4096)).is_err());
+    }
+}

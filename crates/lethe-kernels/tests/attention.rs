@@ -100,12 +100,28 @@ impl World {
         }
     }
 
-    fn at(&self, page: PageId, offset: usize) -> f64 {
-        let i = page as usize * page_elems(self.shape.head_dim) + offset;
+    /// All elements of a page.
+    fn page(&self, page: PageId) -> Vec<f64> {
+        let n = page_elems(self.shape.head_dim);
+        let range = page as usize * n..(page as usize + 1) * n;
         match &self.elems {
-            Elems::F16(elems) => f16::from_bits(elems[i]).to_f64(),
-            Elems::F32(elems) => elems[i].into(),
+            Elems::F16(elems) => elems[range].iter().map(|bits| f16::from_bits(*bits).to_f64()).collect(),
+            Elems::F32(elems) => elems[range].iter().map(|x| f64::from(*x)).collect(),
         }
+    }
+
+    /// K and V of a lane, slot by slot.
+    fn rows(&self, sequence: usize, lane: usize) -> Vec<(Vec<f64>, Vec<f64>)> {
+        let head_dim = self.shape.head_dim;
+        let mut rows = Vec::new();
+        for page in &self.tables[sequence][lane] {
+            let page = self.page(*page);
+            rows.extend((0..PAGE_SLOTS).map(|slot| {
+                let k = (0..head_dim).map(|d| page[k_at(slot, d)]).collect();
+                (k, (0..head_dim).map(|d| page[v_at(head_dim, slot, d)]).collect())
+            }));
+        }
+        rows
     }
 
     /// Output and mass of one sequence, in f64, straight from the definition.
@@ -114,27 +130,23 @@ impl World {
         let group = n_heads / n_kv_heads;
         let mut out = vec![0.0; self.q[sequence].len()];
         let mut mass: Vec<Vec<f64>> = self.lens[sequence].iter().map(|len| vec![0.0; *len]).collect();
-        for token in 0..self.new[sequence] {
-            for head in 0..n_heads {
-                let lane = head / group;
+        for lane in 0..n_kv_heads {
+            let rows = self.rows(sequence, lane);
+            for (token, g) in (0..self.new[sequence]).flat_map(|token| (0..group).map(move |g| (token, g))) {
                 let visible = self.lens[sequence][lane] - self.new[sequence] + token + 1;
-                let at = (token * n_heads + head) * head_dim;
+                let at = (token * n_heads + lane * group + g) * head_dim;
                 let q = &self.q[sequence][at..at + head_dim];
-                let page = |slot: usize| self.tables[sequence][lane][slot / PAGE_SLOTS];
-                let logit = |slot| {
-                    let k = |d| self.at(page(slot), k_at(slot % PAGE_SLOTS, d));
-                    q.iter().enumerate().map(|(d, q)| f64::from(*q) * k(d)).sum::<f64>() * f64::from(scale)
-                };
-                let logits: Vec<f64> = (0..visible).map(logit).collect();
+                let dot = |k: &[f64]| q.iter().zip(k).map(|(q, k)| f64::from(*q) * k).sum::<f64>();
+                let logits: Vec<f64> = rows[..visible].iter().map(|(k, _)| dot(k) * f64::from(scale)).collect();
                 let max = logits.iter().copied().fold(f64::NEG_INFINITY, f64::max);
                 let total: f64 = logits.iter().map(|x| (x - max).exp()).sum();
-                for (slot, logit) in logits.iter().enumerate() {
+                for ((logit, (_, v)), sum) in logits.iter().zip(&rows).zip(&mut mass[lane]) {
                     let p = (logit - max).exp() / total;
-                    for d in 0..head_dim {
-                        out[at + d] += p * self.at(page(slot), v_at(head_dim, slot % PAGE_SLOTS, d));
+                    for (out, v) in out[at..at + head_dim].iter_mut().zip(v) {
+                        *out += p * v;
                     }
                     if token >= mass_from {
-                        mass[lane][slot] += p;
+                        *sum += p;
                     }
                 }
             }
@@ -271,7 +283,7 @@ fn chunks_threads_and_batches_change_no_bit() {
 
 #[test]
 fn more_than_one_wave_of_scratch() {
-    // 300 queries x 8 heads x 4 blocks with mass are more than the scratch holds at once.
+    // 300 queries x 8 heads x 8 blocks with mass are more than the scratch holds at once.
     let mut random = Random(13);
     let world = World::new(&mut random, shape(2, 4, 16), KvDtype::F16, vec![vec![1800, 1790]], vec![300]);
     for level in Level::available().skip(1) {

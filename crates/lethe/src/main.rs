@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod bars;
+mod demo;
 
 mod load;
 mod options;
@@ -31,7 +32,7 @@ const EXAMPLES: &str = "Examples:
 #[derive(Subcommand)]
 enum Command {
     /// A few generated problems, full cache and Lethe side by side
-
+    Demo(demo::Args),
     /// Answer one prompt; the text streams to stdout, statistics go to stderr
     Run(Box<run::Args>),
     /// List the eviction policies with their keys, defaults and cost
@@ -40,6 +41,7 @@ enum Command {
 
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
+        Command::Demo(args) => demo::main(&args),
         Command::Run(args) => run::main(*args),
         Command::Policies(args) => policies::main(&args),
     };

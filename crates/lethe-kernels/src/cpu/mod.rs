@@ -82,3 +82,36 @@ impl Cpu {
         });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn absurd_thread_counts_are_refused() {
+        for threads in [0, 1025, usize::MAX] {
+            let error = Cpu::new(CpuOptions { threads: Some(threads), level: Some(Level::Reference) }).unwrap_err();
+            assert!(matches!(error, CpuError::Threads(n) if n == threads), "{error}");
+        }
+    }
+
+    #[test]
+    fn splits_cover_everything_once() {
+        let cpu = Cpu::new(CpuOptions { threads: Some(2), level: Some(Level::Reference) }).unwrap();
+        for (n, grain) in [(0, 1), (1, 10), (9, 2), (10, 0), (1000, 7)] {
+            let seen: Vec<_> = (0..n).map(|_| std::sync::atomic::AtomicUsize::new(0)).collect();
+            cpu.split(n, grain, |range| {
+                for i in range {
+                    seen[i].fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                }
+            });
+            assert!(seen.into_iter().all(|count| count.into_inner() == 1), "{n} by {grain}");
+        }
+    }
+
+    #[test]
+    fn only_machines_without_simd_get_a_notice() {
+        let cpu = Cpu::new(CpuOptions { threads: Some(1), level: Some(Level::Reference) }).unwrap();
+        assert_eq!(cpu.notice().is_some(), Level::best() == Level::Reference);
+    }
+}

@@ -44,7 +44,7 @@ impl Few<'_> {
                 4 => self.tiles::<S, W, 4, 4>(s),
                 5 => self.tiles::<S, W, 5, 4>(s),
                 6 => self.tiles::<S, W, 6, 4>(s),
-                _ => self.tiles::<S, W, 7, 2>(s),
+                _ => self.tiles::<S, W, 7, 3>(s),
             }
         } else {
             match self.product.m {

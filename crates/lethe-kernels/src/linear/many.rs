@@ -1,8 +1,9 @@
 //! Many rows: weights are unpacked to f32 once and used by a whole block of rows.
 //!
-//! A task takes [`PANEL_OUTS`] outputs of [`BLOCK_ROWS`] rows. The running sums of all of them are kept in memory
-//! while the columns pass by in pieces of [`PIECE`]; panel, piece of x and sums together stay in the L2 cache, the
-//! few weights of one register tile in L1.
+//! A task takes [`BLOCK_OUTS`] outputs of [`BLOCK_ROWS`] rows. The running sums of all of them are kept in memory
+//! while the columns pass by in pieces of [`PIECE`]. Each piece of the activations, and of the weights of one panel of
+//! [`PANEL_OUTS`] outputs after the other, is laid out in aligned vectors, padded with zeros. All of it stays in the L2
+//! cache, what one register tile needs in L1.
 #![allow(clippy::needless_range_loop)] // loops over register tiles: counted ones are unrolled for sure
 
 use super::Product;
@@ -13,16 +14,26 @@ use std::cell::RefCell;
 use std::ops::Range;
 
 /// Outputs of a task.
-pub(super) const PANEL_OUTS: usize = 32;
-/// Rows of a task: a multiple of every tile height.
+pub(super) const BLOCK_OUTS: usize = 128;
+/// Outputs unpacked at a time, a multiple of every tile width.
+const PANEL_OUTS: usize = 32;
+/// Rows of a task, a multiple of every tile height.
 pub(super) const BLOCK_ROWS: usize = 48;
-/// Columns unpacked at a time, a multiple of the lanes.
+/// Columns at a time.
 const PIECE: usize = 512;
+/// Vectors of a piece.
+const VECTORS: usize = PIECE / LANES;
+
+/// One vector, on a cache line of its own.
+#[derive(Clone, Copy)]
+#[repr(align(64))]
+struct Vector([f32; LANES]);
 
 /// Working memory of a thread, the same for every product; made at the first one.
 pub(super) struct Scratch {
-    panel: Box<[f32]>, // [PANEL_OUTS][PIECE]
-    sums: Box<[f32]>,  // [BLOCK_ROWS][PANEL_OUTS][LANES]
+    weights: Box<[Vector]>, // [PANEL_OUTS][VECTORS]
+    x: Box<[Vector]>,       // [BLOCK_ROWS][VECTORS]
+    sums: Box<[Vector]>,    // [BLOCK_ROWS][BLOCK_OUTS]
 }
 
 impl Scratch {
@@ -30,15 +41,16 @@ impl Scratch {
     pub(super) fn with(f: impl FnOnce(&mut Scratch)) {
         thread_local! {
             static SCRATCH: RefCell<Scratch> = RefCell::new(Scratch {
-                panel: vec![0.0; PANEL_OUTS * PIECE].into(),
-                sums: vec![0.0; BLOCK_ROWS * PANEL_OUTS * LANES].into(),
+                weights: vec![Vector([0.0; LANES]); PANEL_OUTS * VECTORS].into(),
+                x: vec![Vector([0.0; LANES]); BLOCK_ROWS * VECTORS].into(),
+                sums: vec![Vector([0.0; LANES]); BLOCK_ROWS * BLOCK_OUTS].into(),
             });
         }
         SCRATCH.with_borrow_mut(f);
     }
 }
 
-/// Some outputs (at most [`PANEL_OUTS`]) of some rows (at most [`BLOCK_ROWS`]).
+/// Some outputs (at most [`BLOCK_OUTS`]) of some rows (at most [`BLOCK_ROWS`]).
 pub(super) struct Part<'a> {
     pub(super) product: Product<'a>,
     pub(super) outs: Range<usize>,
@@ -72,35 +84,40 @@ impl Part<'_> {
     #[inline(always)]
     fn multiply<S: Simd, W: Weight>(&self, s: S, scratch: &mut Scratch) {
         let cols = self.product.weights.cols();
-        scratch.sums.fill(0.0);
+        scratch.sums.fill(Vector([0.0; LANES]));
         for first in (0..cols).step_by(PIECE) {
             let piece = first..(first + PIECE).min(cols);
-            self.unpack::<S, W>(s, piece.clone(), &mut scratch.panel);
-            // Outputs in fours (or twos), rows in sixes (or threes): the sums of a tile fill the registers.
-            if S::WIDE {
-                self.tiles::<S, 6, 4>(s, piece, scratch);
-            } else {
-                self.tiles::<S, 3, 2>(s, piece, scratch);
+            let vectors = piece.len().div_ceil(LANES);
+            self.unpack_x(s, piece.clone(), &mut scratch.x);
+            for first in (0..self.outs.len()).step_by(PANEL_OUTS) {
+                let panel = first..(first + PANEL_OUTS).min(self.outs.len());
+                self.unpack_weights::<S, W>(s, piece.clone(), panel.clone(), &mut scratch.weights);
+                // Rows in sixes (or threes), outputs in fours (or twos): the sums of a tile fill the registers.
+                if S::WIDE {
+                    self.tiles::<S, 6, 4>(s, vectors, panel, scratch);
+                } else {
+                    self.tiles::<S, 3, 2>(s, vectors, panel, scratch);
+                }
             }
         }
         let (width, out) = (self.product.weights.rows(), self.outs.start);
-        for (r, row) in self.rows.clone().enumerate() {
+        for (row, sums) in self.rows.clone().zip(scratch.sums.chunks_exact(BLOCK_OUTS)) {
             // SAFETY: this task alone has these outputs of these rows.
             let y = unsafe { self.product.y.part(row * width + out..row * width + self.outs.end) };
-            let sums = scratch.sums[r * PANEL_OUTS * LANES..].chunks_exact(LANES);
             for ((o, y), sums) in y.iter_mut().enumerate().zip(sums) {
-                *y = s.sum(s.load_part(sums)) + self.product.bias(out + o);
+                *y = s.sum(s.load_part(&sums.0)) + self.product.bias(out + o);
             }
         }
     }
 
-    /// Columns `piece` of the outputs to f32, zeros up to a whole vector.
+    /// Columns `piece` of the weights of outputs `panel` (of this task) to f32.
     #[inline(always)]
-    fn unpack<S: Simd, W: Weight>(&self, s: S, piece: Range<usize>, panel: &mut [f32]) {
+    fn unpack_weights<S: Simd, W: Weight>(&self, s: S, piece: Range<usize>, panel: Range<usize>, to: &mut [Vector]) {
         let (weights, row_bytes) = (self.product.weights.bytes(), self.product.weights.row_bytes());
-        for (out, row) in self.outs.clone().zip(panel.chunks_exact_mut(PIECE)) {
-            let bytes = &weights[out * row_bytes + piece.start * W::BYTES..out * row_bytes + piece.end * W::BYTES];
-            for (to, from) in row.chunks_exact_mut(LANES).zip(bytes.chunks(LANES * W::BYTES)) {
+        for (out, to) in panel.zip(to.chunks_exact_mut(VECTORS)) {
+            let out = self.outs.start + out;
+            let from = &weights[out * row_bytes + piece.start * W::BYTES..out * row_bytes + piece.end * W::BYTES];
+            for (to, from) in to.iter_mut().zip(from.chunks(LANES * W::BYTES)) {
                 // SAFETY: the chunk holds this many weights.
                 let w = unsafe {
                     if from.len() == LANES * W::BYTES {
@@ -109,82 +126,78 @@ impl Part<'_> {
                         W::load_part(s, from.as_ptr(), from.len() / W::BYTES)
                     }
                 };
-                s.store_part(to, w);
+                s.store_part(&mut to.0, w);
             }
         }
     }
 
-    /// All rows times all outputs of the panel, R x O at a time. Outputs beyond the last are computed from whatever the
-    /// panel holds, and dropped.
+    /// Columns `piece` of the rows.
     #[inline(always)]
-    fn tiles<S: Simd, const R: usize, const O: usize>(&self, s: S, piece: Range<usize>, scratch: &mut Scratch) {
-        let mut row = 0;
-        while row < self.rows.len() {
-            let whole = row + R <= self.rows.len();
-            for out in (0..self.outs.len()).step_by(O) {
-                if whole {
-                    self.tile::<S, R, O>(s, piece.clone(), scratch, row, out);
-                } else {
-                    self.tile::<S, 1, O>(s, piece.clone(), scratch, row, out);
-                }
+    fn unpack_x<S: Simd>(&self, s: S, piece: Range<usize>, to: &mut [Vector]) {
+        let cols = self.product.weights.cols();
+        for (row, to) in self.rows.clone().zip(to.chunks_exact_mut(VECTORS)) {
+            let from = &self.product.x[row * cols + piece.start..row * cols + piece.end];
+            for (to, from) in to.iter_mut().zip(from.chunks(LANES)) {
+                s.store_part(&mut to.0, s.load_part(from));
             }
-            row += if whole { R } else { 1 };
         }
     }
 
+    /// All rows times the outputs of a panel, R x O at a time. Rows and outputs beyond the last are computed from whatever lies
+    /// there, and dropped.
     #[inline(always)]
-    fn tile<S: Simd, const R: usize, const O: usize>(
+    fn tiles<S: Simd, const R: usize, const O: usize>(
         &self,
         s: S,
-        piece: Range<usize>,
+        vectors: usize,
+        panel: Range<usize>,
         scratch: &mut Scratch,
-        row: usize,
-        out: usize,
     ) {
-        let cols = self.product.weights.cols();
-        let x: [&[f32]; R] = std::array::from_fn(|r| {
-            let start = (self.rows.start + row + r) * cols;
-            &self.product.x[start + piece.start..start + piece.end]
-        });
-        let w: [&[f32]; O] = std::array::from_fn(|o| &scratch.panel[(out + o) * PIECE..(out + o + 1) * PIECE]);
-        let tile = &mut scratch.sums[(row * PANEL_OUTS + out) * LANES..]; // [R][PANEL_OUTS][LANES], O of them ours
-        let mut sums = [[s.splat(0.0); O]; R];
-        for r in 0..R {
-            let from = &tile[r * PANEL_OUTS * LANES..][..O * LANES];
-            for o in 0..O {
-                sums[r][o] = s.load_part(&from[o * LANES..][..LANES]);
+        const { assert!(PANEL_OUTS.is_multiple_of(O) && BLOCK_ROWS.is_multiple_of(R)) };
+        for row in (0..self.rows.len()).step_by(R) {
+            let x = &scratch.x[row * VECTORS..(row + R) * VECTORS];
+            for out in panel.clone().step_by(O) {
+                let weights = &scratch.weights[(out - panel.start) * VECTORS..][..O * VECTORS];
+                let sums = &mut scratch.sums[row * BLOCK_OUTS + out..(row + R - 1) * BLOCK_OUTS + out + O];
+                tile::<S, R, O>(s, x, weights, vectors, sums);
             }
         }
-        let columns = piece.len();
-        let whole = columns - columns % LANES;
-        assert!(columns <= PIECE && x.iter().all(|x| x.len() == columns));
-        for k in (0..whole).step_by(LANES) {
-            let mut weights = [s.splat(0.0); O];
-            for o in 0..O {
-                // SAFETY: sixteen columns from k on are within the piece, of x and of the panel.
-                weights[o] = unsafe { s.load(w[o].as_ptr().add(k)) };
-            }
-            for r in 0..R {
-                // SAFETY: as above.
-                let x = unsafe { s.load(x[r].as_ptr().add(k)) };
-                for o in 0..O {
-                    sums[r][o] = s.fma(x, weights[o], sums[r][o]);
-                }
-            }
+    }
+}
+
+/// Adds the products of R rows (`[R][VECTORS]`) and O outputs (`[O][VECTORS]`) to their sums (rows [`BLOCK_OUTS`] apart).
+#[inline(always)]
+fn tile<S: Simd, const R: usize, const O: usize>(
+    s: S,
+    x: &[Vector],
+    weights: &[Vector],
+    vectors: usize,
+    sums: &mut [Vector],
+) {
+    assert!(vectors <= VECTORS && x.len() == R * VECTORS && weights.len() == O * VECTORS);
+    let mut tile = [[s.splat(0.0); O]; R];
+    for r in 0..R {
+        for o in 0..O {
+            tile[r][o] = s.load_part(&sums[r * BLOCK_OUTS + o].0);
         }
-        if whole < columns {
-            for r in 0..R {
-                let x = s.load_part(&x[r][whole..]);
-                for o in 0..O {
-                    sums[r][o] = s.fma(x, s.load_part(&w[o][whole..][..LANES]), sums[r][o]);
-                }
-            }
+    }
+    for v in 0..vectors {
+        let mut w = [s.splat(0.0); O];
+        for o in 0..O {
+            // SAFETY: `v` is below VECTORS, and there are O rows of them.
+            w[o] = s.load_part(unsafe { &weights.get_unchecked(o * VECTORS + v).0 });
         }
         for r in 0..R {
-            let to = &mut tile[r * PANEL_OUTS * LANES..][..O * LANES];
+            // SAFETY: as above, with R rows.
+            let x = s.load_part(unsafe { &x.get_unchecked(r * VECTORS + v).0 });
             for o in 0..O {
-                s.store_part(&mut to[o * LANES..][..LANES], sums[r][o]);
+                tile[r][o] = s.fma(x, w[o], tile[r][o]);
             }
+        }
+    }
+    for r in 0..R {
+        for o in 0..O {
+            s.store_part(&mut sums[r * BLOCK_OUTS + o].0, tile[r][o]);
         }
     }
 }

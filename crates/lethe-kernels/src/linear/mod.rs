@@ -75,10 +75,10 @@ impl Linear for Matrix {
                 dispatch(cpu.level(), few::Few { product, outs });
             });
         } else {
-            let (panels, blocks) = (rows.div_ceil(many::PANEL_OUTS), m.div_ceil(many::BLOCK_ROWS));
+            let (panels, blocks) = (rows.div_ceil(many::BLOCK_OUTS), m.div_ceil(many::BLOCK_ROWS));
             cpu.run(panels * blocks, &|task, _| {
-                let (out, row) = (task / blocks * many::PANEL_OUTS, task % blocks * many::BLOCK_ROWS);
-                let outs = out..(out + many::PANEL_OUTS).min(rows);
+                let (out, row) = (task / blocks * many::BLOCK_OUTS, task % blocks * many::BLOCK_ROWS);
+                let outs = out..(out + many::BLOCK_OUTS).min(rows);
                 let rows = row..(row + many::BLOCK_ROWS).min(m);
                 let part = many::Part { product, outs, rows };
                 // Outside of `dispatch`: a closure within it might be compiled without the instruction set.

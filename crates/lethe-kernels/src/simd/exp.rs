@@ -29,3 +29,57 @@ pub(super) fn exp<S: Simd>(s: S, x: S::V) -> S::V {
     let y = s.select_lt(x, s.splat(EXP_MIN), s.splat(0.0), y);
     s.select_lt(s.splat(EXP_MAX), x, s.splat(f32::INFINITY), y)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Level;
+    use crate::simd::{Kernel, LANES, dispatch};
+
+    struct Exp([f32; LANES]);
+
+    impl Kernel for Exp {
+        type Output = [f32; LANES];
+
+        fn reference(self) -> [f32; LANES] {
+            self.0.map(f32::exp)
+        }
+
+        #[inline(always)]
+        fn vector<S: Simd>(self, s: S) -> [f32; LANES] {
+            let mut y = [0.0; LANES];
+            s.store_part(&mut y, s.exp(s.load_part(&self.0)));
+            y
+        }
+    }
+
+    #[test]
+    fn within_two_ulp_over_the_whole_range() {
+        for level in Level::available().skip(1) {
+            let mut worst = 0.0f64;
+            let n = 1 << 16;
+            for i in 0..n {
+                let x: [f32; LANES] = std::array::from_fn(|lane| {
+                    EXP_MIN + (EXP_MAX - EXP_MIN) * (i * LANES + lane) as f32 / (n * LANES) as f32
+                });
+                for (x, y) in x.into_iter().zip(dispatch(level, Exp(x))) {
+                    let exact = f64::from(x).exp();
+                    let ulp = f64::from((exact as f32).next_up()) - f64::from(exact as f32);
+                    worst = worst.max((f64::from(y) - exact).abs() / ulp);
+                }
+            }
+            assert!(worst < 2.0, "{level}: {worst} ulp");
+        }
+    }
+
+    #[test]
+    fn ends_and_nan() {
+        for level in Level::available().skip(1) {
+            let mut x = [0.0; LANES];
+            x[..6].copy_from_slice(&[f32::NAN, f32::INFINITY, f32::NEG_INFINITY, -87.1, 88.4, -0.0]);
+            let y = dispatch(level, Exp(x));
+            assert!(y[0].is_nan(), "{level}");
+            assert_eq!(y[1..6], [f32::INFINITY, 0.0, 0.0, f32::INFINITY, 1.0], "{level}");
+        }
+    }
+}

@@ -3,6 +3,9 @@
 //! A kernel is written once over [`Simd`] and compiled for each instruction set: AVX-512 holds the lanes in one register,
 //! AVX2 in two. All of them do the same arithmetic in the same order. A value of a `Simd` type is proof that the
 //! processor has the instructions, so arithmetic is safe to call; only loads and stores through pointers are not.
+//!
+//! All of it relies on inlining into one function that has the instruction set enabled. So hot loops are plain loops: a
+//! closure handed to `array::map`, `from_fn` or the like may be compiled on its own, without the instructions.
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
