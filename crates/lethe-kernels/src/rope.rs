@@ -327,8 +327,10 @@ mod tests {
         assert!(ratios[..=28].iter().all(|ratio| *ratio == 1.0), "{ratios:?}");
         assert!(ratios[35..].iter().all(|ratio| *ratio == 8.0), "{ratios:?}");
         assert!(ratios[28..=35].is_sorted_by(|a, b| a < b), "{ratios:?}");
-        // Coordinate 30 by hand: w = 2949.9, smooth = (8192/w - 1) / 3 = 0.59236.
-        assert!((ratios[30] - 1.0 / (0.40764 / 8.0 + 0.59236)).abs() < 1e-3, "{}", ratios[30]);
+        // Coordinate 30 by hand, w its wavelength.
+        let w = 2.0 * PI * 500_000f64.powf(30.0 / 64.0);
+        let smooth = (8192.0 / w - 1.0) / 3.0;
+        assert!((f64::from(ratios[30]) - 1.0 / ((1.0 - smooth) / 8.0 + smooth)).abs() < 1e-5, "{}", ratios[30]);
     }
 
     #[test]

@@ -126,11 +126,11 @@ impl World {
 
     /// Output and mass of one sequence, in f64, straight from the definition.
     fn expected(&self, sequence: usize, mass_from: usize) -> (Vec<f64>, Vec<Vec<f64>>) {
-        let AttentionShape { n_heads, n_kv_heads, head_dim, scale } = self.shape;
-        let group = n_heads / n_kv_heads;
+        let AttentionShape { n_heads, head_dim, scale, .. } = self.shape;
+        let group = self.shape.group();
         let mut out = vec![0.0; self.q[sequence].len()];
         let mut mass: Vec<Vec<f64>> = self.lens[sequence].iter().map(|len| vec![0.0; *len]).collect();
-        for lane in 0..n_kv_heads {
+        for (lane, mass) in mass.iter_mut().enumerate() {
             let rows = self.rows(sequence, lane);
             for (token, g) in (0..self.new[sequence]).flat_map(|token| (0..group).map(move |g| (token, g))) {
                 let visible = self.lens[sequence][lane] - self.new[sequence] + token + 1;
@@ -140,7 +140,7 @@ impl World {
                 let logits: Vec<f64> = rows[..visible].iter().map(|(k, _)| dot(k) * f64::from(scale)).collect();
                 let max = logits.iter().copied().fold(f64::NEG_INFINITY, f64::max);
                 let total: f64 = logits.iter().map(|x| (x - max).exp()).sum();
-                for ((logit, (_, v)), sum) in logits.iter().zip(&rows).zip(&mut mass[lane]) {
+                for ((logit, (_, v)), sum) in logits.iter().zip(&rows).zip(mass.iter_mut()) {
                     let p = (logit - max).exp() / total;
                     for (out, v) in out[at..at + head_dim].iter_mut().zip(v) {
                         *out += p * v;
@@ -219,7 +219,7 @@ fn chunks(sequence: usize, tokens: usize, size: usize) -> Vec<Vec<(usize, std::o
 #[test]
 fn random_shapes_agree_with_f64() {
     let mut random = Random(11);
-    for round in 0..48 {
+    for round in 0..28 {
         let head_dim = [16, 24, 40, 64, 80, 96, 128][round % 7];
         let (group, n_kv_heads) = (1 + round % 8, random.within(1, 3));
         let dtype = if round % 3 == 0 { KvDtype::F32 } else { KvDtype::F16 };

@@ -2,7 +2,9 @@
 
 use std::ops::Range;
 
-use lethe_kernels::{Attention, AttentionScratch, AttentionSeq, AttentionShape, Cpu, Lanes, Linear, Matrix, Rope};
+use lethe_kernels::{
+    Attention, AttentionScratch, AttentionSeq, AttentionShape, Cpu, Lanes, Linear, Matrix, Rope, prefer_huge_pages,
+};
 use lethe_kv::{Arena, KvDtype};
 
 use crate::backend::{Backend, Heads};
@@ -58,7 +60,9 @@ impl Backend for CpuBackend {
     }
 
     fn kv(&self, pages: usize, head_dim: usize, dtype: KvDtype) -> Arena {
-        Arena::new(pages, head_dim, dtype)
+        let mut arena = Arena::new(pages, head_dim, dtype);
+        prefer_huge_pages(&mut arena.pages_mut());
+        arena
     }
 
     fn scratch(&self) -> AttentionScratch {

@@ -5,19 +5,23 @@
 //! `exp(logit - largest)`, and the values weighted by it; blocks are then combined in order. So a result does not depend
 //! on chunks, threads, the rest of the batch, or whether mass is asked for.
 //!
-//! - [`block`]: one block for up to eight rows of a lane, which share every K and V read;
+//! - [`block`]: one block for up to eight rows of a lane; [`tiles`]: the same in vectors, all rows sharing every K and V
+//!   read;
 //! - [`combine`]: blocks to outputs and mass;
 //! - [`plan`]: which blocks are computed together, within fixed scratch memory.
 
 mod block;
 mod combine;
+mod elem;
 mod plan;
 mod scratch;
+mod tiles;
 
 pub use scratch::AttentionScratch;
 
 use crate::Cpu;
 use crate::shared::SharedMut;
+use block::Work;
 use lethe_kv::{LaneView, Pages};
 use plan::Cursor;
 
@@ -109,7 +113,7 @@ impl Cpu {
             let wave = scratch.wave();
             self.run(wave.tasks(), &|task, worker| {
                 let (part, task) = wave.find(task);
-                part.blocks(self.level(), input, &wave, task, worker);
+                part.blocks(&Work { level: self.level(), input, wave: &wave, worker }, task);
             });
             self.run(wave.parts.len(), &|part, _| {
                 wave.parts[part].combine(self.level(), input, &wave, &out, &mass);

@@ -136,6 +136,9 @@ impl AttentionScratch {
                 self.parts.push(part);
             }
             query += queries;
+            if queries < left {
+                break Some(Cursor { seq, query }); // never two parts with the same mass in a wave
+            }
         };
         let run = (tile_blocks / (threads * TASKS_PER_THREAD)).clamp(1, MAX_RUN);
         let mut tasks = 0;

@@ -1,0 +1,74 @@
+//! The step loop allocates nothing: counted by an allocator of this test's own.
+
+mod common;
+
+use common::{Random, cpu};
+use lethe_kernels::{Attention, AttentionScratch, AttentionSeq, AttentionShape, Lanes, Level, Linear, Matrix};
+use lethe_kv::{LaneView, PageId, Pages, page_elems};
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+struct Counting;
+
+static ALLOCATIONS: AtomicUsize = AtomicUsize::new(0);
+
+// SAFETY: everything is passed on to the system's allocator.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: the caller's promise is the same.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, p: *mut u8, layout: Layout) {
+        // SAFETY: the caller's promise is the same.
+        unsafe { System.dealloc(p, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+struct Same(Vec<PageId>, usize);
+
+impl Lanes for Same {
+    fn lane(&self, _: usize, _: usize) -> LaneView<'_> {
+        LaneView { pages: &self.0, len: self.1 }
+    }
+}
+
+#[test]
+fn a_reserved_step_allocates_nothing() {
+    let mut random = Random(41);
+    let shape = AttentionShape { n_heads: 6, n_kv_heads: 2, head_dim: 32, scale: 0.2 };
+    let lanes = Same((0..125).collect(), 2000);
+    let elems = random.vector(125 * page_elems(32), 1.0);
+    let cpu = cpu(Level::best(), 2);
+    let weights = Matrix::from_f32(&random.vector(192 * 192, 0.1), 192, 192).unwrap();
+    let mut scratch = AttentionScratch::default();
+    scratch.reserve(&shape, 3, 2000, cpu.threads());
+    let seqs = [(0, 1, 0), (1, 20, 10), (21, 30, 30)].map(|(q_start, n_tokens, mass_from)| AttentionSeq {
+        q_start,
+        n_tokens,
+        mass_from,
+        mass_at: q_start * 4000,
+    });
+    let q = random.vector(51 * 192, 1.0);
+    let (mut x, mut y, mut mass) = (q.clone(), q.clone(), vec![0.0; 22 * 4000]);
+    let mut step = || {
+        let input = Attention { shape, pages: Pages::F32(&elems), seqs: &seqs, lanes: &lanes, q: &q };
+        cpu.attention(&input, &mut y, &mut mass, &mut scratch);
+        weights.forward(&cpu, &y, 51, None, &mut x);
+        weights.forward(&cpu, &y[..192], 1, None, &mut x[..192]);
+        cpu.swiglu(&mut x, &y);
+        cpu.rms_norm_in_place(&mut x, &q[..192], 1e-6);
+    };
+    for _ in 0..20 {
+        step(); // every thread makes its scratch for linear layers at its first task
+    }
+    let before = ALLOCATIONS.load(Ordering::Relaxed);
+    for _ in 0..20 {
+        step();
+    }
+    assert_eq!(ALLOCATIONS.load(Ordering::Relaxed), before);
+}
