@@ -21,10 +21,10 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N", default_value_t = 3)]
     problems: u64,
     /// Seed of the first problem
-    #[arg(long, value_name = "N", default_value_t = 1)]
+    #[arg(long, value_name = "N", default_value_t = 2000)]
     seed: u64,
     /// Moves of each problem: one line of thinking each, about 35 tokens
-    #[arg(long, value_name = "N", default_value_t = 24, value_parser = clap::value_parser!(u16).range(1..=40))]
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=40))]
     moves: u16,
     /// The policy beside the full cache
     #[arg(long, value_name = "POLICY", default_value = POLICY)]
@@ -35,7 +35,7 @@ pub(crate) struct Args {
 }
 
 /// A budget at which the retention table says that Lethe holds (docs/evaluation.md).
-const POLICY: &str = "lethe:budget=400,trigger=cap,interval=16";
+const POLICY: &str = "lethe:budget=350,trigger=cap,interval=16,half_life=16,recent_ratio=0.6";
 
 /// One run of one problem.
 #[derive(Clone, Default)]
