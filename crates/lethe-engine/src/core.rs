@@ -7,16 +7,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Instant;
 
-use lethe_kv::{Granularity, KvDtype, KvShape, Ledger, PAGE_SLOTS, SeqCache, check_integrity};
+use lethe_kv::{KvDtype, KvShape, Ledger, PAGE_SLOTS, check_integrity};
 use lethe_model::{Backend, Detokenizer, Model, Workspace};
-use lethe_policy::{Ask, Bound, Context, Policy, ProtectPrompt};
+use lethe_policy::Context;
 
 use crate::batch::{Batch, Plan};
-use crate::event::{Event, Failure, FinishReason, Limit};
+use crate::event::{Event, Failure, FinishReason};
+use crate::memory::available_memory;
 use crate::request::{Generation, Request, SubmitError};
 use crate::rounds::{self, RoundScratch};
-use crate::sampling::{SampleScratch, Sampler};
-use crate::sequence::{Sequence, Shared, Sink, Turn};
+use crate::sampling::SampleScratch;
+use crate::sequence::{Sequence, Shared, Sink, layer_len};
 
 /// Limits and sizes of an engine.
 #[derive(Clone, Debug)]
@@ -63,6 +64,14 @@ pub enum EngineError {
         /// Bytes needed.
         least: u64,
     },
+    /// More memory than there is.
+    #[error("a KV pool of {asked} bytes was asked for, {available} are available: lower --kv-memory")]
+    PoolTooLarge {
+        /// Bytes asked for.
+        asked: u64,
+        /// Bytes available.
+        available: u64,
+    },
     /// A limit of zero, or a batch that cannot hold one row of every sequence.
     #[error("{0}")]
     BadLimit(&'static str),
@@ -73,20 +82,20 @@ pub enum EngineError {
 
 /// The engine's state between steps.
 pub struct Core<B: Backend> {
-    model: Arc<Model<B>>,
-    options: EngineOptions,
-    context: Context,
-    kv: B::Kv,
-    ledger: Ledger,
-    waiting: VecDeque<Sequence>,
-    running: Vec<Sequence>,
-    parked: Vec<Sequence>, // between turns, cache kept
-    workspace: Workspace<B>,
+    pub(crate) model: Arc<Model<B>>,
+    pub(crate) options: EngineOptions,
+    pub(crate) context: Context,
+    pub(crate) kv: B::Kv,
+    pub(crate) ledger: Ledger,
+    pub(crate) waiting: VecDeque<Sequence>,
+    pub(crate) running: Vec<Sequence>,
+    pub(crate) parked: Vec<Sequence>, // between turns, cache kept
+    pub(crate) workspace: Workspace<B>,
     plan: Plan,
-    rounds: RoundScratch,
+    pub(crate) rounds: RoundScratch,
     sampling: SampleScratch,
-    sum: Vec<f32>,      // [slots], mass of a layer
-    ended: Vec<Ending>, // of this step
+    pub(crate) sum: Vec<f32>, // [slots], mass of a layer
+    ended: Vec<Ending>,       // of this step
 }
 
 /// A sequence that leaves the running ones.
@@ -117,15 +126,16 @@ impl<B: Backend> Core<B> {
                 least: (shape.lanes() * shape.page_charge()) as u64,
             });
         }
-        // No more than every sequence could ever use: a small model on a large machine takes little.
-        let useful = shape.pages_for(model.max_positions).saturating_mul(options.max_num_seqs);
-        let pages = pages.min(useful);
         let context = Context {
             layers: shape.layers,
             slots_per_layer: pages / shape.lanes() * PAGE_SLOTS,
             max_num_seqs: options.max_num_seqs,
             max_positions: model.max_positions,
         };
+        let (asked, available) = ((pages * shape.page_bytes()) as u64, available_memory());
+        if asked > available {
+            return Err(EngineError::PoolTooLarge { asked, available });
+        }
         let (rows, seqs, vocab) = (options.max_batched_tokens, options.max_num_seqs, model.decoder.dims.vocab);
         Ok(Core {
             kv: model.decoder.backend.kv(pages, shape.head_dim, options.kv_dtype),
@@ -179,11 +189,11 @@ impl<B: Backend> Core<B> {
         check_integrity(&self.ledger, caches)
     }
 
-    fn shape(&self) -> KvShape {
+    pub(crate) fn shape(&self) -> KvShape {
         self.model.decoder.kv_shape(self.options.kv_dtype)
     }
 
-    fn charge(&self, pages: usize) -> u64 {
+    pub(crate) fn charge(&self, pages: usize) -> u64 {
         pages as u64 * self.shape().page_charge() as u64
     }
 
@@ -202,7 +212,7 @@ impl<B: Backend> Core<B> {
 
     pub(crate) fn shared(&self) -> Arc<Shared> {
         let slots = (0..self.context.layers).map(|_| AtomicUsize::new(0)).collect();
-        Arc::new(Shared { cancelled: AtomicBool::new(false), slots })
+        Arc::new(Shared { cancelled: AtomicBool::new(false), abandoned: AtomicBool::new(false), slots })
     }
 
     pub(crate) fn submit_shared(
@@ -253,7 +263,7 @@ impl<B: Backend> Core<B> {
         let old = &self.parked[at];
         // The last token of the answer was sampled and never fed: it comes first now.
         let mut feed = Vec::with_capacity(prompt.len() + 1);
-        feed.extend(old.turn.output.last());
+        feed.extend(old.pending);
         let leftover = feed.len();
         if prompt.is_empty() {
             return Err(SubmitError::EmptyPrompt);
@@ -283,150 +293,12 @@ impl<B: Backend> Core<B> {
         self.parked.len() < before
     }
 
-    fn turn(
-        &self,
-        feed: Vec<u32>,
-        leftover: usize,
-        position: usize,
-        mut generation: Generation,
-    ) -> Result<Turn, SubmitError> {
-        let vocab = self.model.decoder.dims.vocab;
-        if feed.len() == leftover {
-            return Err(SubmitError::EmptyPrompt);
-        }
-        if let Some(index) = feed.iter().position(|&id| id as usize >= vocab) {
-            return Err(SubmitError::TokenOutOfRange { index: index - leftover, id: feed[index], vocab });
-        }
-        let limit = self.model.max_positions;
-        let left = limit.saturating_sub(position + feed.len());
-        if left == 0 {
-            return Err(SubmitError::PromptTooLong { needed: position + feed.len() + 1, limit });
-        }
-        if generation.max_tokens == Some(0) {
-            return Err(SubmitError::ZeroTokens);
-        }
-        generation.sampling.validate(vocab)?;
-        if generation.stop.iter().any(String::is_empty) {
-            return Err(SubmitError::EmptyStop);
-        }
-        if !generation.stop.is_empty() && self.model.tokenizer.is_none() {
-            return Err(SubmitError::StopNeedsTokenizer);
-        }
-        if !generation.ignore_eos {
-            generation.stop_ids.extend(&self.model.end_ids);
-        }
-        let asked = generation.max_tokens.unwrap_or(usize::MAX);
-        let mut sampler = Sampler::new(generation.sampling.clone(), vocab);
-        sampler.saw_prompt(&feed);
-        Ok(Turn {
-            leftover,
-            fed: 0,
-            carry: Vec::new(),
-            output: Vec::with_capacity(asked.min(left)),
-            max_tokens: asked.min(left),
-            limit: if asked <= left { Limit::MaxTokens(asked) } else { Limit::Positions(limit) },
-            sampler,
-            detokenizer: self
-                .model
-                .tokenizer
-                .as_ref()
-                .map(|t| Detokenizer::new(Arc::clone(t), generation.stop.clone(), true)),
-            generation,
-            feed,
-            submitted: Instant::now(),
-            admitted: None,
-            first_token: None,
-        })
-    }
-
-    /// Pages of the most that a sequence may hold in its coming turn, and slots of its longest layer.
-    fn worst_case(&self, seq: &Sequence) -> Result<(usize, usize), SubmitError> {
-        let turn = &seq.turn;
-        let protect = seq.policy.protect_prompt();
-        // What stays pinned when the turn begins, and whether that covers the sinks (the first slots).
-        let (present, pins, sinks_pinned) = match (&seq.cache, protect) {
-            (None, _) => (0, 0, protect != ProtectPrompt::None),
-            (Some(c), ProtectPrompt::Newest) => {
-                let pinned = |l| c.positions(l, 0).iter().filter(|&&p| p < seq.system).count();
-                (c.max_len(), (0..self.context.layers).map(pinned).max().unwrap_or(0), false)
-            }
-            (Some(c), _) => {
-                let pins = (0..self.context.layers).map(|l| c.pins(l, 0)).max().unwrap_or(0);
-                (c.max_len(), pins, protect == ProtectPrompt::All)
-            }
-        };
-        let new_pins = if protect == ProtectPrompt::None { 0 } else { turn.prompt_tokens() };
-        let ask = Ask {
-            layers: self.context.layers,
-            present,
-            prompt: turn.feed.len(),
-            pinned: pins + new_pins,
-            unpinned_sinks: if sinks_pinned { 0 } else { usize::MAX }, // the policy knows how many it has
-            max_tokens: turn.max_tokens,
-            left: seq.states.iter().map(|s| s.left).max().unwrap_or(0),
-            left_total: seq.states.iter().map(|s| s.left).sum(),
-        };
-        let Bound { per_layer, total } = seq.policy.bound(&ask)?;
-        let shape = self.shape();
-        // a total spread over the layers wastes at most one part-filled page in each
-        let lane_pages = (shape.layers * per_layer.div_ceil(PAGE_SLOTS)).min(total / PAGE_SLOTS + shape.layers);
-        Ok((lane_pages * shape.kv_heads, per_layer))
-    }
-
-    fn too_large(&self, pages: usize) -> SubmitError {
-        SubmitError::RequestTooLarge { needed: self.charge(pages), limit: self.pool_bytes() }
-    }
-
-    /// Admits waiting sequences in order of arrival while their worst case is free.
-    fn admit(&mut self) {
-        while self.running.len() < self.options.max_num_seqs {
-            let Some(seq) = self.waiting.front() else { break };
-            if seq.cancelled() {
-                let mut seq = self.waiting.pop_front().expect("just seen");
-                let done = seq.finished(FinishReason::Cancelled, Instant::now());
-                (seq.sink)(Event::Finished(Box::new(done)));
-                continue;
-            }
-            // Checked at submit; a policy is a pure function, so it answers the same.
-            let Ok((pages, slots)) = self.worst_case(seq) else { break };
-            let granularity = match seq.policy.granularity() {
-                lethe_policy::Granularity::Layer => Granularity::Layer,
-                lethe_policy::Granularity::Head => Granularity::Head,
-            };
-            let shape = self.shape();
-            let seq = self.waiting.front_mut().expect("just seen");
-            let granted = match &mut seq.cache {
-                Some(cache) => cache.regrant(pages, slots).is_ok(),
-                None => self
-                    .ledger
-                    .reserve(pages)
-                    .map(|grant| seq.cache = Some(SeqCache::new(shape, granularity, grant, slots)))
-                    .is_ok(),
-            };
-            if !granted {
-                break;
-            }
-            let mut seq = self.waiting.pop_front().expect("just seen");
-            seq.begin_turn();
-            seq.turn.admitted = Some(Instant::now());
-            self.running.push(seq);
-            let slots_of = |s: &Sequence| s.cache().grant().pages().div_ceil(shape.kv_heads) * PAGE_SLOTS;
-            let all: usize = self.running.iter().map(|s| slots_of(s).min(self.context.max_positions)).sum();
-            let longest = self.running.iter().map(|s| slots_of(s).min(self.context.max_positions)).max().unwrap_or(0);
-            self.model.decoder.reserve(&mut self.workspace, self.running.len(), all, longest);
-            self.rounds.reserve(longest, shape.layers);
-            self.sum.reserve(longest.saturating_sub(self.sum.len()));
-        }
-    }
-
     /// One step: admits, runs a ragged batch, samples, prunes. Returns whether there was anything to do.
     pub fn step(&mut self) -> bool {
         self.admit();
         self.ended.clear();
-        for (i, seq) in self.running.iter().enumerate().filter(|(_, s)| s.cancelled()) {
-            let _ = seq;
-            self.ended.push(Ending { seq: i, how: Ok(FinishReason::Cancelled) });
-        }
+        let given_up = (0..self.running.len()).filter(|&i| self.running[i].cancelled());
+        self.ended.extend(given_up.map(|seq| Ending { seq, how: Ok(FinishReason::Cancelled) }));
         self.retire();
         if self.running.is_empty() {
             return !self.waiting.is_empty();
@@ -476,8 +348,10 @@ impl<B: Backend> Core<B> {
                 let last_row = entry.span.start + rows - 1;
                 let logits = self.workspace.logits(&self.model.decoder, i);
                 if logits.iter().all(|x| x.is_finite()) {
-                    let id = seq.turn.sampler.sample(logits, u64::from(seq.position), &mut self.sampling);
-                    take_token(seq, id)
+                    match seq.turn.sampler.sample(logits, u64::from(seq.position), &mut self.sampling) {
+                        Some(id) => take_token(seq, id),
+                        None => Some(Err(Failure::NothingToSample)),
+                    }
                 } else {
                     let layer = self.workspace.broken(last_row).unwrap_or(self.context.layers);
                     Some(Err(Failure::NonFinite { position: seq.position - 1, layer }))
@@ -491,9 +365,11 @@ impl<B: Backend> Core<B> {
             how => how,
         };
         let cache = seq.cache.as_ref().expect("only admitted sequences run");
-        seq.stats.after_rounds(cache);
+        if entry.logits.is_some() {
+            seq.stats.after_rounds(cache); // a prompt counts as one step however it was chunked
+        }
         for (l, slots) in seq.shared.slots.iter().enumerate() {
-            slots.store(cache.len(l, 0), Ordering::Relaxed);
+            slots.store(layer_len(cache, l), Ordering::Relaxed);
         }
         if let Some(how) = how {
             self.ended.push(Ending { seq: entry.seq, how });
@@ -511,36 +387,51 @@ impl<B: Backend> Core<B> {
                     (seq.sink)(Event::Failed(failure));
                 }
                 Ok(reason) => {
-                    if let Some(tail) = seq.turn.detokenizer.as_mut().map(Detokenizer::finish).filter(|t| !t.is_empty())
-                    {
+                    let tail = seq.turn.detokenizer.as_mut().map(Detokenizer::finish).unwrap_or_default();
+                    if !tail.is_empty() {
                         (seq.sink)(Event::Tail(tail));
                     }
-                    let done = seq.finished(reason, Instant::now());
-                    if seq.turn.generation.keep {
-                        let held = seq.cache().grant().held();
-                        let slots = seq.cache().max_len();
-                        // Between turns only what is held stays promised. Shrinking cannot fail.
-                        let _ = seq.cache_mut().regrant(held, slots);
-                        let mut sink = std::mem::replace(&mut seq.sink, Box::new(|_| {}));
-                        self.parked.push(seq);
-                        sink(Event::Finished(Box::new(done)));
-                    } else {
-                        // Pages are free before the caller hears of the end, so that it can count on them.
-                        drop(seq.cache.take());
-                        (seq.sink)(Event::Finished(Box::new(done)));
-                    }
+                    finish(seq, reason, &mut self.parked);
                 }
             }
         }
     }
 
-    /// Ends every request with a failure and frees its pages, after a panic in a step.
-    pub(crate) fn abandon(&mut self, why: &str) {
+    /// Ends requests with a failure and frees their pages: those that run, after a panic in a step, or the one that was
+    /// to be admitted when nothing ran; all of them, those that wait too, when the engine stops.
+    pub(crate) fn abandon(&mut self, failure: &Failure, everything: bool) {
         self.ended.clear();
-        for mut seq in self.running.drain(..) {
+        let waiting = match (everything, self.running.is_empty()) {
+            (true, _) => self.waiting.len(),
+            (false, true) => self.waiting.len().min(1),
+            (false, false) => 0,
+        };
+        for mut seq in self.running.drain(..).chain(self.waiting.drain(..waiting)) {
             drop(seq.cache.take());
-            (seq.sink)(Event::Failed(Failure::Panicked(why.to_owned())));
+            (seq.sink)(Event::Failed(failure.clone()));
         }
+    }
+}
+
+/// Tells the caller of the end of a turn, and keeps the cache where that was asked for and makes sense: a prompt that was
+/// cut off half read is no past to go on from, unless none of it was read.
+pub(crate) fn finish(mut seq: Sequence, reason: FinishReason, parked: &mut Vec<Sequence>) {
+    let untouched = seq.turn.fed == 0 && seq.turn.leftover > 0;
+    let keep =
+        seq.turn.generation.keep && seq.cache.is_some() && !seq.abandoned() && (untouched || !seq.turn.prefilling());
+    let done = Box::new(seq.finished(reason, keep, Instant::now()));
+    if keep {
+        seq.pending = if untouched { seq.turn.feed.first().copied() } else { seq.turn.output.last().copied() };
+        let (held, slots) = (seq.cache().grant().held(), seq.cache().max_len());
+        // Between turns only what is held stays promised. Shrinking cannot fail.
+        let _ = seq.cache_mut().regrant(held, slots);
+        let mut sink = std::mem::replace(&mut seq.sink, Box::new(|_| {}));
+        parked.push(seq);
+        sink(Event::Finished(done));
+    } else {
+        // Pages are free before the caller hears of the end, so that it can count on them.
+        drop(seq.cache.take());
+        (seq.sink)(Event::Finished(done));
     }
 }
 
@@ -559,16 +450,5 @@ fn take_token(seq: &mut Sequence, id: u32) -> Option<Result<FinishReason, Failur
         Some(Ok(FinishReason::Length))
     } else {
         None
-    }
-}
-
-/// The policy of a spec as this engine would run it, for a caller that wants to show it.
-impl<B: Backend> Core<B> {
-    /// Builds a policy against this engine's memory.
-    ///
-    /// # Errors
-    /// [`SubmitError::Policy`].
-    pub fn policy(&self, spec: &lethe_policy::PolicySpec) -> Result<Box<dyn Policy>, SubmitError> {
-        Ok(spec.build(&self.context)?)
     }
 }

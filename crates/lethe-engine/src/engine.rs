@@ -1,16 +1,16 @@
 //! The engine as callers use it: a thread that steps, and streams of events.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
-use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
 use lethe_model::{Backend, Model};
 use lethe_policy::Context;
 
 use crate::core::{Core, EngineError, EngineOptions};
-use crate::event::Event;
+use crate::event::{Event, Failure};
 use crate::request::{Generation, Request, SubmitError};
 use crate::sequence::Shared;
 
@@ -43,7 +43,6 @@ pub struct Engine {
     next_id: AtomicU64,
     context: Context,
     pool_bytes: u64,
-    failure: Arc<Mutex<Option<String>>>,
 }
 
 impl Engine {
@@ -55,22 +54,11 @@ impl Engine {
         let core = Core::new(model, options)?;
         let (context, pool_bytes) = (core.context(), core.pool_bytes());
         let (commands, inbox) = channel();
-        let failure = Arc::new(Mutex::new(None));
         let thread = std::thread::Builder::new()
             .name("lethe-engine".into())
-            .spawn({
-                let failure = Arc::clone(&failure);
-                move || run(core, &inbox, &failure)
-            })
+            .spawn(move || run(core, &inbox))
             .map_err(|e| EngineError::Thread(e.to_string()))?;
-        Ok(Engine {
-            commands: Some(commands),
-            thread: Some(thread),
-            next_id: AtomicU64::new(1),
-            context,
-            pool_bytes,
-            failure,
-        })
+        Ok(Engine { commands: Some(commands), thread: Some(thread), next_id: AtomicU64::new(1), context, pool_bytes })
     }
 
     /// What policies are told of memory and model.
@@ -131,10 +119,7 @@ impl Engine {
 
     fn ask<T>(&self, command: impl FnOnce(Sender<T>) -> Command) -> Result<T, SubmitError> {
         let (reply, answer) = channel();
-        let stopped = || {
-            let why = self.failure.lock().map(|f| f.clone()).unwrap_or_default();
-            SubmitError::Stopped(why)
-        };
+        let stopped = || SubmitError::Stopped;
         self.commands.as_ref().ok_or_else(stopped)?.send(command(reply)).map_err(|_| stopped())?;
         answer.recv().map_err(|_| stopped())
     }
@@ -150,34 +135,27 @@ impl Drop for Engine {
     }
 }
 
-fn run<B: Backend>(mut core: Core<B>, inbox: &Receiver<Command>, failure: &Mutex<Option<String>>) {
+fn run<B: Backend>(mut core: Core<B>, inbox: &Receiver<Command>) {
     loop {
-        let command = if core.idle() {
-            match inbox.recv() {
-                Ok(c) => Some(c),
-                Err(_) => return,
-            }
-        } else {
-            match inbox.try_recv() {
-                Ok(c) => Some(c),
-                Err(TryRecvError::Empty) => None,
-                Err(TryRecvError::Disconnected) => return,
-            }
-        };
-        if let Some(command) = command {
-            obey(&mut core, command);
-            continue;
+        let next = if core.idle() { inbox.recv().map_err(|_| TryRecvError::Disconnected) } else { inbox.try_recv() };
+        if matches!(next, Err(TryRecvError::Disconnected)) {
+            core.abandon(&Failure::Stopped, true);
+            return;
         }
-        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| core.step())) {
+        // A panic is a defect, but one that must not take the other requests or the thread with it.
+        let worked = catch_unwind(AssertUnwindSafe(|| match next {
+            Ok(command) => obey(&mut core, command),
+            Err(_) => {
+                core.step();
+            }
+        }));
+        if let Err(panic) = worked {
             let why = panic
                 .downcast_ref::<String>()
                 .cloned()
                 .or_else(|| panic.downcast_ref::<&str>().map(|s| (*s).to_owned()))
                 .unwrap_or_else(|| "unknown panic".to_owned());
-            if let Ok(mut f) = failure.lock() {
-                *f = Some(why.clone());
-            }
-            core.abandon(&why);
+            core.abandon(&Failure::Panicked(why), false);
         }
     }
 }
@@ -214,7 +192,8 @@ fn sink(events: Sender<Event>) -> Box<dyn FnMut(Event) + Send + Sync> {
     })
 }
 
-/// The events of one turn, in order; the last is [`Event::Finished`] or [`Event::Failed`]. Dropping it cancels.
+/// The events of one turn, in order; the last is [`Event::Finished`] or [`Event::Failed`]. Dropping it before
+/// the end cancels, and no session is kept.
 #[derive(Debug)]
 pub struct Stream {
     id: u64,
@@ -254,6 +233,7 @@ impl Iterator for Stream {
 
 impl Drop for Stream {
     fn drop(&mut self) {
+        self.shared.abandoned.store(true, Ordering::Relaxed);
         self.cancel();
     }
 }

@@ -162,6 +162,20 @@ pub enum Failure {
         /// First layer whose output was not finite; the number of layers when only the head's was not.
         layer: usize,
     },
+    /// Biases ban every token.
+    #[error("no token can be sampled: logit_bias bans the whole vocabulary")]
+    NothingToSample,
+    /// Kept sessions hold the memory that the request needs, and nothing runs that could free any.
+    #[error("{needed} bytes of KV memory are needed, and {sessions} kept sessions hold too much of it: release some")]
+    SessionsHoldMemory {
+        /// Worst case of the request, bytes.
+        needed: u64,
+        /// Sessions that hold pages or wait for some.
+        sessions: usize,
+    },
+    /// The engine was stopped.
+    #[error("the engine was stopped")]
+    Stopped,
     /// The policy refused, or memory that was promised was not there.
     #[error("{0}")]
     Cache(String),

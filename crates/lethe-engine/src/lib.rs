@@ -9,6 +9,7 @@
 //! Greedy output of a request does not depend on what else is in the batch, on chunk sizes or on threads: same bits.
 #![forbid(unsafe_code)]
 
+mod admission;
 mod batch;
 mod core;
 mod engine;

@@ -57,11 +57,12 @@ impl fmt::Display for MemoryAmount {
 }
 
 impl MemoryAmount {
-    /// The amount in bytes; a share is one of [`available_memory`].
-    pub fn resolve(self) -> u64 {
+    /// The amount in bytes. A share is one of [`available_memory`] less `weights`, the bytes of mapped weights: the
+    /// system calls those available, but every step reads them.
+    pub fn resolve(self, weights: u64) -> u64 {
         match self {
             MemoryAmount::Bytes(b) => b,
-            MemoryAmount::Percent(p) => (available_memory() as f64 * p / 100.0) as u64,
+            MemoryAmount::Percent(p) => (available_memory().saturating_sub(weights) as f64 * p / 100.0) as u64,
         }
     }
 }
@@ -117,7 +118,7 @@ fn group_headroom() -> Option<u64> {
         loop {
             let dir = format!("{root}{path}");
             if let (Some(limit), Some(used)) = (number(format!("{dir}/{limit}")), number(format!("{dir}/{used}"))) {
-                let left = limit.saturating_sub(used);
+                let left = limit.saturating_sub(used) + reclaimable(&dir);
                 tightest = Some(tightest.map_or(left, |t| t.min(left)));
             }
             match path.rfind('/') {
@@ -127,6 +128,14 @@ fn group_headroom() -> Option<u64> {
         }
     }
     tightest
+}
+
+/// File cache that a group holds: counted as used, given back when needed.
+fn reclaimable(group: &str) -> u64 {
+    let Ok(stat) = fs::read_to_string(format!("{group}/memory.stat")) else { return 0 };
+    let of =
+        |line: &str| line.strip_prefix("inactive_file ").or(line.strip_prefix("active_file "))?.parse::<u64>().ok();
+    stat.lines().filter_map(of).sum()
 }
 
 #[cfg(test)]

@@ -104,6 +104,6 @@ pub enum SubmitError {
     #[error("session {0} is not waiting for a turn: keep a session to append to it")]
     UnknownSession(u64),
     /// The engine is gone.
-    #[error("the engine has stopped{}", .0.as_ref().map(|why| format!(": {why}")).unwrap_or_default())]
-    Stopped(Option<String>),
+    #[error("the engine has stopped")]
+    Stopped,
 }

@@ -1,7 +1,7 @@
 //! Rounds: between steps, layers over their trigger ask the policy for a keep set and forget the rest.
 
 use lethe_kv::{SeqCache, Storage};
-use lethe_policy::{LayerStatus, Layers, Scratch, View};
+use lethe_policy::{LayerState, LayerStatus, Layers, Scratch, View};
 
 use crate::event::{Event, Round};
 use crate::sequence::{Sequence, layer_len};
@@ -90,10 +90,14 @@ pub(crate) fn run(seq: &mut Sequence, kv: &mut dyn Storage, scratch: &mut RoundS
                 cut(cache, work, None)?;
             }
             lethe_policy::Granularity::Head => {
+                // Lanes are cut from one state; the layer goes on from the fullest.
+                let mut fullest = None;
                 for h in 0..cache.shape().kv_heads {
-                    seq.states[layer] = seq.policy.keep(&view(cache, layer, Some(h)), cap, state, work);
+                    let next = seq.policy.keep(&view(cache, layer, Some(h)), cap, state, work);
                     cut(cache, work, Some(h))?;
+                    fullest = Some(fullest.map_or(next, |f: LayerState| if next.left > f.left { next } else { f }));
                 }
+                seq.states[layer] = fullest.unwrap_or(state);
             }
         }
         let dropped_mass = if whole > 0.0 { lost / whole } else { 0.0 };

@@ -48,16 +48,16 @@ impl Default for Sampling {
 }
 
 impl Sampling {
-    /// What the makers of a model want: greedy unless they sample, and then with their filters.
+    /// What the makers of a model want: greedy unless they sample; their filters count whenever tokens are drawn.
     pub fn from_config(config: &GenerationConfig) -> Sampling {
-        let mut sampling = Sampling { repetition_penalty: config.repetition_penalty, ..Sampling::default() };
-        if config.do_sample {
-            sampling.temperature = config.temperature;
-            sampling.top_p = config.top_p;
-            sampling.top_k = config.top_k;
-            sampling.min_p = config.min_p;
+        Sampling {
+            temperature: config.default_temperature(),
+            top_p: config.top_p,
+            top_k: config.top_k,
+            min_p: config.min_p,
+            repetition_penalty: config.repetition_penalty,
+            ..Sampling::default()
         }
-        sampling
     }
 }
 
@@ -110,12 +110,15 @@ impl Sampling {
         check("top_p", self.top_p, self.top_p > 0.0 && self.top_p <= 1.0, "a number above 0, at most 1")?;
         check("min_p", self.min_p, (0.0..=1.0).contains(&self.min_p), "a number from 0 to 1")?;
         let r = self.repetition_penalty;
-        check("repetition_penalty", r, r.is_finite() && r > 0.0, "a number above 0")?;
-        check("presence_penalty", self.presence_penalty, self.presence_penalty.is_finite(), "a number")?;
-        check("frequency_penalty", self.frequency_penalty, self.frequency_penalty.is_finite(), "a number")?;
+        // Bounds that keep logits finite, whatever the text.
+        check("repetition_penalty", r, (0.01..=100.0).contains(&r), "a number from 0.01 to 100")?;
+        let (p, f) = (self.presence_penalty, self.frequency_penalty);
+        check("presence_penalty", p, p.abs() <= 1000.0, "a number from -1000 to 1000")?;
+        check("frequency_penalty", f, f.abs() <= 1000.0, "a number from -1000 to 1000")?;
         for &(id, bias) in &self.logit_bias {
             // minus infinity is how a token is banned
-            check("logit_bias", bias, !bias.is_nan() && bias < f32::INFINITY, "a number, or -inf to ban a token")?;
+            let good = bias.abs() <= 1e4 || bias == f32::NEG_INFINITY;
+            check("logit_bias", bias, good, "a number from -10000 to 10000, or -inf to ban a token")?;
             check("logit_bias", id as f32, (id as usize) < vocab, "an id within the vocabulary")?;
         }
         Ok(())
@@ -170,11 +173,6 @@ impl Sampler {
         Sampler { params, seen: vec![0; n], output: vec![0; n] }
     }
 
-    /// The parameters.
-    pub fn params(&self) -> &Sampling {
-        &self.params
-    }
-
     /// Tells the sampler of prompt tokens.
     pub fn saw_prompt(&mut self, ids: &[u32]) {
         for &id in ids {
@@ -184,15 +182,19 @@ impl Sampler {
         }
     }
 
-    /// The token for `position`. `logits` ([vocab]) are changed in place.
-    pub fn sample(&mut self, logits: &mut [f32], position: u64, scratch: &mut SampleScratch) -> u32 {
+    /// The token for `position`. `logits` (`[vocab]`, finite) are changed in place. `None` when every token is banned.
+    pub fn sample(&mut self, logits: &mut [f32], position: u64, scratch: &mut SampleScratch) -> Option<u32> {
         self.penalise(logits);
-        let id = if self.params.temperature == 0.0 { argmax(logits) } else { self.draw(logits, position, scratch) };
+        let best = argmax(logits);
+        if !logits[best as usize].is_finite() {
+            return None;
+        }
+        let id = if self.params.temperature == 0.0 { best } else { self.draw(logits, best, position, scratch) };
         if let Some(n) = self.output.get_mut(id as usize) {
             *n += 1;
             self.seen[id as usize] += 1;
         }
-        id
+        Some(id)
     }
 
     fn penalise(&self, logits: &mut [f32]) {
@@ -210,13 +212,13 @@ impl Sampler {
         }
     }
 
-    fn draw(&self, logits: &[f32], position: u64, scratch: &mut SampleScratch) -> u32 {
+    fn draw(&self, logits: &[f32], best: u32, position: u64, scratch: &mut SampleScratch) -> u32 {
         let p = &self.params;
         let SampleScratch { ids, probs } = scratch;
         ids.clear();
         probs.clear();
         ids.extend(0..logits.len() as u32);
-        let best = logits[argmax(logits) as usize];
+        let best = logits[best as usize];
         let weight = |id: u32| f64::exp(f64::from(logits[id as usize] - best) / f64::from(p.temperature));
         let by_logit = |a: &u32, b: &u32| {
             logits[*b as usize].partial_cmp(&logits[*a as usize]).unwrap_or(Ordering::Equal).then(a.cmp(b))
@@ -291,7 +293,7 @@ mod tests {
     fn draws(params: &Sampling, logits: &[f32], n: u64) -> Vec<u32> {
         let mut scratch = SampleScratch::new(logits.len());
         let mut sampler = Sampler::new(params.clone(), logits.len());
-        (0..n).map(|i| sampler.sample(&mut logits.to_vec(), i, &mut scratch)).collect()
+        (0..n).map(|i| sampler.sample(&mut logits.to_vec(), i, &mut scratch).unwrap()).collect()
     }
 
     #[test]
@@ -358,11 +360,11 @@ mod tests {
         let mut scratch = SampleScratch::new(3);
         let mut s = Sampler::new(Sampling { repetition_penalty: 2.0, ..Sampling::default() }, 3);
         s.saw_prompt(&[0]);
-        assert_eq!(s.sample(&mut [1.5, 1.0, -1.0], 0, &mut scratch), 1);
-        assert_eq!(s.sample(&mut [1.5, 1.0, 0.6], 1, &mut scratch), 0);
+        assert_eq!(s.sample(&mut [1.5, 1.0, -1.0], 0, &mut scratch), Some(1));
+        assert_eq!(s.sample(&mut [1.5, 1.0, 0.6], 1, &mut scratch), Some(0));
         let mut s = Sampler::new(Sampling { frequency_penalty: 0.5, presence_penalty: 0.2, ..Sampling::default() }, 2);
         s.saw_prompt(&[0]);
-        let ids: Vec<u32> = (0..4).map(|i| s.sample(&mut [1.0, 0.0], i, &mut scratch)).collect();
+        let ids: Vec<u32> = (0..4).map(|i| s.sample(&mut [1.0, 0.0], i, &mut scratch).unwrap()).collect();
         assert_eq!(ids, [0, 0, 1, 0], "1.0, then 0.3, then -0.2 against 0.0, then -0.2 against -0.7");
     }
 
@@ -375,8 +377,23 @@ mod tests {
         assert_eq!(bad(Sampling { top_p: 0.0, ..d() }), "top_p");
         assert_eq!(bad(Sampling { min_p: 1.5, ..d() }), "min_p");
         assert_eq!(bad(Sampling { repetition_penalty: 0.0, ..d() }), "repetition_penalty");
+        assert_eq!(bad(Sampling { repetition_penalty: 1e-38, ..d() }), "repetition_penalty");
+        assert_eq!(bad(Sampling { presence_penalty: f32::NAN, ..d() }), "presence_penalty");
         assert_eq!(bad(Sampling { logit_bias: vec![(10, 1.0)], ..d() }), "logit_bias");
+        assert_eq!(bad(Sampling { logit_bias: vec![(1, 3e38)], ..d() }), "logit_bias");
         assert_eq!(d().validate(10), Ok(()));
+    }
+
+    #[test]
+    fn extremes_are_refused_or_survived() {
+        let mut scratch = SampleScratch::new(2);
+        for temperature in [0.0, 1.0] {
+            let bans = vec![(0, f32::NEG_INFINITY), (1, f32::NEG_INFINITY)];
+            let mut s = Sampler::new(Sampling { temperature, logit_bias: bans, ..Sampling::default() }, 2);
+            assert_eq!(s.sample(&mut [1.0, 2.0], 0, &mut scratch), None);
+        }
+        let tiny = Sampling { temperature: 1e-30, top_p: 1e-6, min_p: 1.0, ..Sampling::default() };
+        assert_eq!(draws(&tiny, &[-1e30, 1e30, 0.0], 1), [1]);
     }
 
     #[test]

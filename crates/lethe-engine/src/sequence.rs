@@ -21,6 +21,8 @@ pub(crate) type Sink = Box<dyn FnMut(Event) + Send + Sync>;
 pub(crate) struct Shared {
     /// Set to give up.
     pub(crate) cancelled: AtomicBool,
+    /// Set when nobody listens any more, so that no session is kept.
+    pub(crate) abandoned: AtomicBool,
     /// Slots of each layer after the last step. `[layers]`
     pub(crate) slots: Box<[AtomicUsize]>,
 }
@@ -95,6 +97,10 @@ pub(crate) struct Sequence {
     /// `None` while it waits for admission.
     pub(crate) cache: Option<SeqCache>,
     pub(crate) stats: KvStats,
+    /// Most slots of a layer in this turn, as admitted.
+    pub(crate) bound: usize,
+    /// Between turns: the last token of the answer, sampled and never fed.
+    pub(crate) pending: Option<u32>,
     /// Tokens fed, over all turns: the position of the next one.
     pub(crate) position: u32,
     /// Positions below this one are the system message.
@@ -137,7 +143,6 @@ impl Turn {
 }
 
 impl Sequence {
-    #[allow(clippy::too_many_arguments)] // the parts of a sequence, put together in one place
     pub(crate) fn new(
         id: u64,
         sink: Sink,
@@ -156,6 +161,8 @@ impl Sequence {
             policy,
             cache: None,
             stats: KvStats::new(layers),
+            bound: 0,
+            pending: None,
             position: 0,
             system: system as u32,
             turn,
@@ -174,6 +181,10 @@ impl Sequence {
 
     pub(crate) fn cancelled(&self) -> bool {
         self.shared.cancelled.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn abandoned(&self) -> bool {
+        self.shared.abandoned.load(Ordering::Relaxed)
     }
 
     /// Marks for the slots of a new turn: with `newest`, earlier prompts lose theirs.
@@ -302,7 +313,7 @@ impl Sequence {
     }
 
     /// The end of the turn, as it is told.
-    pub(crate) fn finished(&mut self, reason: crate::FinishReason, now: Instant) -> Finished {
+    pub(crate) fn finished(&mut self, reason: crate::FinishReason, kept: bool, now: Instant) -> Finished {
         let t = &mut self.turn;
         let since = |from: Option<Instant>, to: Instant| from.map(|f| to - f).unwrap_or_default();
         let timing = Timing {
@@ -317,7 +328,7 @@ impl Sequence {
             token_ids: t.output.clone(),
             kv: self.kv_report(),
             timing,
-            session: self.turn.generation.keep.then_some(self.id),
+            session: kept.then_some(self.id),
         }
     }
 }

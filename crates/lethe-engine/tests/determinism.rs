@@ -35,6 +35,8 @@ fn alone_or_in_any_batch_with_any_chunk_and_thread_count() {
             let what = format!("request {i}, {threads} threads, {seqs} at once, {rows} rows, chunk {chunk}");
             assert_eq!(o.ids(), a.ids(), "{what}");
             assert_eq!(o.rounds, a.rounds, "{what}: the rounds, with their dropped mass, are the same");
+            let (o, a) = (o.done.as_ref().unwrap(), a.done.as_ref().unwrap());
+            assert_eq!(o.kv, a.kv, "{what}: the report too");
         }
     }
 }

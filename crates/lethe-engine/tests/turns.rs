@@ -155,3 +155,112 @@ fn engines_run_streams_and_dropping_one_cancels() {
         std::thread::yield_now(); // the dropped one leaves at its next step
     }
 }
+
+#[test]
+fn a_later_turn_stays_within_what_was_reserved_for_it() {
+    // A first prompt shorter than the sinks: the sinks are answer tokens, so the next prompt's pins do not cover them.
+    let model = reasoner(1);
+    let mut core = Core::new(Arc::clone(&model), options(2)).unwrap();
+    let policy = "lethe:cap=460,trigger=cap,interval=1,sinks=200";
+    let on = |n: usize| Generation { ignore_eos: true, ..keep(n) };
+    let (_, sink) = outcome();
+    core.submit(1, Request { generation: on(300), ..request(&[720], policy, 1) }, sink).unwrap();
+    while core.step() {}
+    let (second, sink) = outcome();
+    let (neighbour, other) = outcome();
+    core.append(1, vec![5; 240], on(200), sink).unwrap();
+    core.submit(2, request(&problems()[0].prompt, "full", 30), other).unwrap();
+    while core.step() {
+        core.check_integrity().unwrap();
+    }
+    assert!(second.lock().unwrap().done.is_some(), "{:?}", second.lock().unwrap().failed);
+    assert!(neighbour.lock().unwrap().done.is_some());
+}
+
+#[test]
+fn sessions_that_hold_all_memory_are_named_and_nothing_hangs() {
+    let model = reasoner(1);
+    let prompt = problems()[0].prompt.clone();
+    let small = EngineOptions { kv_memory: 1 << 20, ..options(2) };
+    let mut core = Core::new(model, small).unwrap();
+    let (_, sink) = outcome();
+    let on = Generation { ignore_eos: true, ..keep(60) };
+    core.submit(1, Request { generation: on.clone(), ..request(&prompt, "full", 1) }, sink).unwrap();
+    while core.step() {}
+    let (late, sink) = outcome();
+    core.submit(2, request(&prompt, "full", 60), sink).unwrap();
+    let mut steps = 0;
+    while core.step() {
+        steps += 1;
+        assert!(steps < 100, "it waits for ever");
+    }
+    assert!(late.lock().unwrap().failed.as_ref().unwrap().to_string().contains("release"));
+    core.check_integrity().unwrap();
+    // the session itself is as it was
+    let (next, sink) = outcome();
+    core.append(1, vec![5; 3], Generation { max_tokens: Some(4), ..on }, sink).unwrap();
+    while core.step() {}
+    assert_eq!(next.lock().unwrap().ids().len(), 4);
+}
+
+#[test]
+fn whoever_gives_up_while_waiting_hears_of_it_at_once() {
+    let model = reasoner(1);
+    let engine = Engine::start(model, options(1)).unwrap();
+    let problems = problems();
+    let mut long = request(&problems[99].prompt, "full", 3000);
+    long.generation.ignore_eos = true;
+    let running = engine.submit(long).unwrap();
+    let waiting = engine.submit(Request { generation: keep(5), ..request(&problems[0].prompt, "full", 1) }).unwrap();
+    waiting.cancel();
+    match waiting.into_events().pop() {
+        Some(Event::Finished(done)) => {
+            assert_eq!((done.reason, done.session), (FinishReason::Cancelled, None), "it never had a cache");
+        }
+        other => panic!("{other:?}"),
+    }
+    assert!(running.slots().iter().all(|&n| n < 3000), "the other one is still at it");
+}
+
+#[test]
+fn a_dropped_stream_keeps_no_session_and_a_stopped_engine_ends_streams() {
+    let model = reasoner(1);
+    let engine = Engine::start(Arc::clone(&model), options(2)).unwrap();
+    let prompt = problems()[99].prompt.clone();
+    let mut stream = engine.submit(Request { generation: keep(900), ..request(&prompt, "full", 1) }).unwrap();
+    stream.next().unwrap();
+    drop(stream);
+    while engine.pages().unwrap().0 < engine.pages().unwrap().1 {
+        std::thread::yield_now();
+    }
+    let stream = engine.submit(request(&prompt, "full", 3000)).unwrap();
+    drop(engine);
+    let last = stream.into_events().pop().unwrap();
+    assert!(matches!(last, Event::Failed(lethe_engine::Failure::Stopped) | Event::Finished(_)), "{last:?}");
+}
+
+#[test]
+fn a_prompt_that_was_half_read_is_no_session() {
+    let model = reasoner(1);
+    let options = EngineOptions { prefill_chunk: 1, ..options(1) };
+    let engine = Engine::start(model, options).unwrap();
+    let prompt = problems()[0].prompt.clone();
+    let mut stream = engine.submit(Request { generation: keep(5), ..request(&prompt, "full", 1) }).unwrap();
+    stream.next().unwrap();
+    stream.cancel();
+    match stream.into_events().pop() {
+        Some(Event::Finished(done)) if done.usage.completion_tokens == 0 => assert_eq!(done.session, None),
+        Some(Event::Finished(done)) => assert!(done.session.is_some(), "it was faster than the cancel"),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn with_plenty_of_memory_auto_is_full() {
+    let model = reasoner(1);
+    let prompt: Vec<u32> = problems()[0].prompt.iter().copied().cycle().take(model.max_positions - 1).collect();
+    let auto = run(&model, options(1), vec![request(&prompt, "auto", 5)]).remove(0);
+    assert_eq!(auto.ids().len(), 1, "the last position");
+    let kv = auto.done.unwrap().kv;
+    assert_eq!((kv.evicted, kv.policy.as_str()), (0, "auto"));
+}

@@ -21,6 +21,11 @@ impl MappedFile {
     /// # Errors
     /// What opening or mapping it says; an empty file cannot be mapped on every system.
     pub fn open(path: impl AsRef<Path>) -> io::Result<MappedFile> {
+        let path = path.as_ref();
+        // opening a pipe would wait for a writer that never comes
+        if !path.metadata()?.is_file() {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
+        }
         let file = File::open(path)?;
         // SAFETY: the mapping is private to this process and only read. That nobody changes the file meanwhile is the
         // documented condition of this type.

@@ -18,7 +18,7 @@ use crate::{load, report};
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// How many problems
-    #[arg(long, value_name = "N", default_value_t = 3)]
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=1000))]
     problems: u64,
     /// Seed of the first problem
     #[arg(long, value_name = "N", default_value_t = 2000)]
@@ -56,6 +56,7 @@ pub(crate) fn main(args: &Args) -> Result<(), Fault> {
     let model = load::model(&engine_args)?;
     let engine = load::engine(&engine_args, &model)?;
     let policies = [PolicySpec::new("full")?, args.policy.clone()];
+    args.policy.build(&engine.context())?; // a policy that cannot be built is said before anything runs
     let mut out = anstream::stdout();
     writeln!(out, "{FAINT}{}{FAINT:#}", load::describe(&engine_args, &model, &engine))?;
     writeln!(out, "The same problem twice: the full cache, then {STRONG}{}{STRONG:#}.\n", args.policy)?;

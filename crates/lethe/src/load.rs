@@ -36,7 +36,7 @@ pub(crate) fn model_name(dir: Option<&Path>) -> String {
 /// An engine for one sequence at a time.
 pub(crate) fn engine(args: &EngineArgs, model: &Arc<Model<CpuBackend>>) -> Result<Engine, Fault> {
     let options = EngineOptions {
-        kv_memory: args.kv_memory.resolve(),
+        kv_memory: args.kv_memory.resolve(model.weight_bytes),
         kv_dtype: args.kv_dtype.into(),
         ..EngineOptions::default()
     };

@@ -80,7 +80,7 @@ impl PolicyArgs {
 #[derive(Args, Clone, Debug)]
 pub(crate) struct SamplingArgs {
     /// 0 is greedy [default: the model's generation_config.json, else 0]
-    #[arg(long, value_name = "T", allow_negative_numbers = true)]
+    #[arg(long, value_name = "T")]
     pub(crate) temperature: Option<f32>,
     /// Fewest tokens that reach this probability
     #[arg(long, value_name = "P")]

@@ -28,7 +28,8 @@ pub(crate) fn reason(done: &Finished) -> String {
 pub(crate) fn line(done: &Finished) -> String {
     let speed = decode_speed(done).map(|s| format!(" at {s:.1} tok/s")).unwrap_or_default();
     let kv = &done.kv;
-    let seen = done.usage.prompt_tokens + done.usage.completion_tokens;
+    // the last token is sampled and not yet fed
+    let seen = (done.usage.prompt_tokens + done.usage.completion_tokens).saturating_sub(1);
     format!(
         "{} + {} tokens{speed} · {} · {} · slots per layer {:.0} of {seen} (peak {}) · {} rounds, {} forgotten · KV peak {}",
         done.usage.prompt_tokens,

@@ -11,7 +11,7 @@ use crate::terminal::{self, FAINT};
 use crate::{load, report};
 
 #[derive(clap::Args)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = EXAMPLES, allow_negative_numbers = true)]
 pub(crate) struct Args {
     /// [MODEL] QUESTION: the question, or a model folder and the question; without a question stdin is read
     #[arg(value_name = "[MODEL] QUESTION", num_args = 0..=2)]
@@ -109,6 +109,9 @@ fn words(args: &mut Args) -> Result<Option<String>, Fault> {
         args.engine.model = Some(words.remove(0).into());
     }
     if let Some(question) = words.pop() {
+        if args.engine.model.is_none() && std::path::Path::new(&question).is_dir() {
+            return Err(format!("`{question}` is a folder: give a question after it, or name the model with -m").into());
+        }
         return Ok(Some(question));
     }
     if io::stdin().is_terminal() {
@@ -170,34 +173,28 @@ fn collect(stream: Stream, text: &mut String) -> Result<Finished, Fault> {
 fn show(stream: Stream, progress: bool) -> Result<Finished, Fault> {
     let mut out = anstream::stdout();
     let mut faint = false;
-    let mut reading = false;
     for event in stream {
         match event {
             Event::Prefill { done, total } => {
                 // A short prompt is read before anyone could see the line.
                 if progress && total > 512 {
-                    reading = done < total;
-                    let end = if reading { "" } else { "\r\x1b[K" };
+                    let end = if done < total { "" } else { "\r\x1b[K" };
                     let _ = write!(anstream::stderr(), "\rreading the prompt: {done} of {total} tokens{end}");
                 }
             }
             Event::Token { text, .. } | Event::Tail(text) => {
-                if text.contains("<think>") {
-                    faint = true;
-                    write!(out, "{FAINT}")?;
+                faint |= text.contains("<think>");
+                // Every piece closes its colour: whoever interrupts gets the terminal back as it was.
+                if faint && !text.is_empty() {
+                    write!(out, "{FAINT}{text}{FAINT:#}")?;
+                } else {
+                    write!(out, "{text}")?;
                 }
-                write!(out, "{text}")?;
-                if faint && text.contains("</think>") {
-                    faint = false;
-                    write!(out, "{FAINT:#}")?;
-                }
+                faint &= !text.contains("</think>");
                 out.flush()?;
             }
             Event::Round(_) => {}
             Event::Finished(done) => {
-                if faint {
-                    write!(out, "{FAINT:#}")?;
-                }
                 writeln!(out)?;
                 out.flush()?;
                 return Ok(*done);
@@ -207,7 +204,6 @@ fn show(stream: Stream, progress: bool) -> Result<Finished, Fault> {
                 return Err(why.into());
             }
         }
-        let _ = reading;
     }
     Err("the engine stopped without an answer".into())
 }

@@ -119,6 +119,11 @@ fn bad_input_is_refused_with_the_reason() {
     fails_naming(&["run", "--prompt-tokens", "1,99999"], &["99999", "735"]);
     fails_naming(&["run", "--temperature", "-1", QUESTION], &["temperature"]);
     fails_naming(&["run", "--top-p", "1.5", QUESTION], &["top_p"]);
+    fails_naming(&["run", "--top-p", "-1", QUESTION], &["top_p"]);
+    fails_naming(&["run", "--repetition-penalty", "1e-38", QUESTION], &["repetition_penalty"]);
+    fails_naming(&["run", "/"], &["folder", "-m"]);
+    fails_naming(&["run", "--kv-memory", "900000TiB", QUESTION], &["--kv-memory"]);
+    fails_naming(&["demo", "--policy", "recency"], &["budget"]);
     fails_naming(&["run", "-t", "0", QUESTION], &["thread"]);
     fails_naming(&["run", "--kv-memory", "lots", QUESTION], &["lots", "512MiB"]);
     fails_naming(&["run", "--kv-memory", "1KiB", QUESTION], &["--kv-memory"]);

@@ -1,0 +1,186 @@
+//! Which requests may run: checks at submit, the worst case of a turn, admission in order of arrival.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use lethe_kv::{Granularity, PAGE_SLOTS, SeqCache};
+use lethe_model::{Backend, Detokenizer};
+use lethe_policy::{Ask, Bound, ProtectPrompt};
+
+use crate::core::{Core, finish};
+use crate::event::{Event, Failure, FinishReason, Limit};
+use crate::request::{Generation, SubmitError};
+use crate::sampling::Sampler;
+use crate::sequence::{Sequence, Turn};
+
+impl<B: Backend> Core<B> {
+    /// A turn that is in order.
+    pub(crate) fn turn(
+        &self,
+        feed: Vec<u32>,
+        leftover: usize,
+        position: usize,
+        mut generation: Generation,
+    ) -> Result<Turn, SubmitError> {
+        let vocab = self.model.decoder.dims.vocab;
+        if feed.len() == leftover {
+            return Err(SubmitError::EmptyPrompt);
+        }
+        if let Some(index) = feed.iter().position(|&id| id as usize >= vocab) {
+            return Err(SubmitError::TokenOutOfRange { index: index - leftover, id: feed[index], vocab });
+        }
+        let limit = self.model.max_positions;
+        let left = limit.saturating_sub(position + feed.len());
+        if left == 0 {
+            return Err(SubmitError::PromptTooLong { needed: position + feed.len() + 1, limit });
+        }
+        if generation.max_tokens == Some(0) {
+            return Err(SubmitError::ZeroTokens);
+        }
+        generation.sampling.validate(vocab)?;
+        if generation.stop.iter().any(String::is_empty) {
+            return Err(SubmitError::EmptyStop);
+        }
+        if !generation.stop.is_empty() && self.model.tokenizer.is_none() {
+            return Err(SubmitError::StopNeedsTokenizer);
+        }
+        if !generation.ignore_eos {
+            generation.stop_ids.extend(&self.model.end_ids);
+        }
+        let asked = generation.max_tokens.unwrap_or(usize::MAX);
+        let mut sampler = Sampler::new(generation.sampling.clone(), vocab);
+        sampler.saw_prompt(&feed);
+        Ok(Turn {
+            leftover,
+            fed: 0,
+            carry: Vec::new(),
+            output: Vec::new(),
+            max_tokens: asked.min(left),
+            limit: if asked <= left { Limit::MaxTokens(asked) } else { Limit::Positions(limit) },
+            sampler,
+            detokenizer: self
+                .model
+                .tokenizer
+                .as_ref()
+                .map(|t| Detokenizer::new(Arc::clone(t), generation.stop.clone(), true)),
+            generation,
+            feed,
+            submitted: Instant::now(),
+            admitted: None,
+            first_token: None,
+        })
+    }
+
+    /// Pages of the most that a sequence may hold in its coming turn, and slots of its longest layer.
+    pub(crate) fn worst_case(&self, seq: &Sequence) -> Result<(usize, usize), SubmitError> {
+        let turn = &seq.turn;
+        let protect = seq.policy.protect_prompt();
+        // What stays pinned when the turn begins: with `newest`, earlier prompts lose their marks.
+        let (present, pins) = match &seq.cache {
+            None => (0, 0),
+            Some(c) => {
+                let pins = |l| match protect {
+                    ProtectPrompt::Newest => c.positions(l, 0).iter().filter(|&&p| p < seq.system).count(),
+                    _ => c.pins(l, 0),
+                };
+                (c.max_len(), (0..self.context.layers).map(pins).max().unwrap_or(0))
+            }
+        };
+        let new_pins = if protect == ProtectPrompt::None { 0 } else { turn.prompt_tokens() };
+        let ask = Ask {
+            layers: self.context.layers,
+            present,
+            prompt: turn.feed.len(),
+            pinned: pins + new_pins,
+            // A first prompt that is pinned covers the sinks, or the policy counts what it lacks. In later turns the first
+            // slots may be anything: all the sinks count.
+            unpinned_sinks: if seq.cache.is_none() && protect != ProtectPrompt::None { 0 } else { usize::MAX },
+            max_tokens: turn.max_tokens,
+            left: seq.states.iter().map(|s| s.left).max().unwrap_or(0),
+            left_total: seq.states.iter().map(|s| s.left).sum(),
+        };
+        let Bound { per_layer, total } = seq.policy.bound(&ask)?;
+        let shape = self.shape();
+        // a total spread over the layers wastes at most one part-filled page in each
+        let lane_pages = (shape.layers * per_layer.div_ceil(PAGE_SLOTS)).min(total / PAGE_SLOTS + shape.layers);
+        Ok((lane_pages * shape.kv_heads, per_layer))
+    }
+
+    pub(crate) fn too_large(&self, pages: usize) -> SubmitError {
+        SubmitError::RequestTooLarge { needed: self.charge(pages), limit: self.pool_bytes() }
+    }
+
+    /// Admits waiting sequences in order of arrival while their worst case is free.
+    pub(crate) fn admit(&mut self) {
+        self.sweep();
+        while self.running.len() < self.options.max_num_seqs {
+            let Some(seq) = self.waiting.front() else { return };
+            // Checked at submit already; a policy is a pure function, so it answers the same.
+            let (pages, slots) = match self.worst_case(seq) {
+                Ok(worst) => worst,
+                Err(e) => {
+                    self.refuse(Failure::Cache(e.to_string()));
+                    continue;
+                }
+            };
+            if !self.grant(pages, slots) {
+                if !self.running.is_empty() {
+                    return; // somebody will end
+                }
+                // Nobody runs, so only kept sessions hold what is missing: waiting would be for ever.
+                let needed = self.charge(pages);
+                self.refuse(Failure::SessionsHoldMemory {
+                    needed,
+                    sessions: self.parked.len() + self.waiting.len() - 1,
+                });
+                continue;
+            }
+            let Some(mut seq) = self.waiting.pop_front() else { return };
+            seq.bound = slots;
+            seq.begin_turn();
+            seq.turn.output.reserve_exact(seq.turn.max_tokens);
+            seq.turn.admitted = Some(Instant::now());
+            self.running.push(seq);
+            let all = self.running.iter().map(|s| s.bound).sum();
+            let longest = self.running.iter().map(|s| s.bound).max().unwrap_or(0);
+            self.model.decoder.reserve(&mut self.workspace, self.running.len(), all, longest);
+            self.rounds.reserve(longest, self.context.layers);
+            self.sum.reserve(longest.saturating_sub(self.sum.len()));
+        }
+    }
+
+    /// Gives the first waiting sequence its worst case, if it is free.
+    fn grant(&mut self, pages: usize, slots: usize) -> bool {
+        let (shape, ledger) = (self.shape(), &self.ledger);
+        let Some(seq) = self.waiting.front_mut() else { return false };
+        if let Some(cache) = &mut seq.cache {
+            return cache.regrant(pages, slots).is_ok();
+        }
+        let granularity = match seq.policy.granularity() {
+            lethe_policy::Granularity::Layer => Granularity::Layer,
+            lethe_policy::Granularity::Head => Granularity::Head,
+        };
+        let grant = ledger.reserve(pages);
+        seq.cache = grant.ok().map(|grant| SeqCache::new(shape, granularity, grant, slots));
+        seq.cache.is_some()
+    }
+
+    /// Ends those who gave up while they waited, wherever they stand.
+    fn sweep(&mut self) {
+        while let Some(at) = self.waiting.iter().position(Sequence::cancelled) {
+            if let Some(seq) = self.waiting.remove(at) {
+                finish(seq, FinishReason::Cancelled, &mut self.parked);
+            }
+        }
+    }
+
+    /// Ends the first waiting request with a failure. A kept session stays as it was before the request.
+    fn refuse(&mut self, why: Failure) {
+        let Some(mut seq) = self.waiting.pop_front() else { return };
+        (seq.sink)(Event::Failed(why));
+        if seq.cache.is_some() {
+            seq.sink = Box::new(|_| {});
+            finish(seq, FinishReason::Cancelled, &mut self.parked);
+        }
+    }
+}
