@@ -7,78 +7,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Instant;
 
-use lethe_kv::{KvDtype, KvShape, Ledger, PAGE_SLOTS, check_integrity};
+use lethe_kv::{KvShape, Ledger, PAGE_SLOTS, check_integrity};
 use lethe_model::{Backend, Detokenizer, Model, Workspace};
 use lethe_policy::Context;
 
 use crate::batch::{Batch, Plan};
 use crate::event::{Event, Failure, FinishReason};
 use crate::memory::available_memory;
+use crate::options::{EngineError, EngineOptions};
 use crate::request::{Generation, Request, SubmitError};
 use crate::rounds::{self, RoundScratch};
 use crate::sampling::SampleScratch;
 use crate::sequence::{Sequence, Shared, Sink, layer_len};
-
-/// Limits and sizes of an engine.
-#[derive(Clone, Debug)]
-pub struct EngineOptions {
-    /// Bytes for the KV pool: pages, scores, positions and policy state.
-    pub kv_memory: u64,
-    /// Element type of cached keys and values.
-    pub kv_dtype: KvDtype,
-    /// Most sequences that run at once.
-    pub max_num_seqs: usize,
-    /// Most rows of a step, prompts and decodes together.
-    pub max_batched_tokens: usize,
-    /// Most rows of one prompt in a step.
-    pub prefill_chunk: usize,
-}
-
-impl Default for EngineOptions {
-    fn default() -> EngineOptions {
-        EngineOptions {
-            kv_memory: 1 << 30,
-            kv_dtype: KvDtype::F16,
-            max_num_seqs: 1,
-            max_batched_tokens: 512,
-            prefill_chunk: 512,
-        }
-    }
-}
-
-/// An engine that cannot be made.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum EngineError {
-    /// The pool holds not even one page of every lane.
-    #[error(
-        "{given} bytes of KV memory hold {pages} pages; this model needs at least {needed} \
-         (one page of each of its lanes, {least} bytes): raise --kv-memory"
-    )]
-    PoolTooSmall {
-        /// Bytes given.
-        given: u64,
-        /// Pages that makes.
-        pages: usize,
-        /// Pages needed.
-        needed: usize,
-        /// Bytes needed.
-        least: u64,
-    },
-    /// More memory than there is.
-    #[error("a KV pool of {asked} bytes was asked for, {available} are available: lower --kv-memory")]
-    PoolTooLarge {
-        /// Bytes asked for.
-        asked: u64,
-        /// Bytes available.
-        available: u64,
-    },
-    /// A limit of zero, or a batch that cannot hold one row of every sequence.
-    #[error("{0}")]
-    BadLimit(&'static str),
-    /// The operating system gave no thread.
-    #[error("the engine's thread could not be started: {0}")]
-    Thread(String),
-}
 
 /// The engine's state between steps.
 pub struct Core<B: Backend> {

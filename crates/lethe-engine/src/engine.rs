@@ -9,8 +9,9 @@ use std::thread::JoinHandle;
 use lethe_model::{Backend, Model};
 use lethe_policy::Context;
 
-use crate::core::{Core, EngineError, EngineOptions};
+use crate::core::Core;
 use crate::event::{Event, Failure};
+use crate::options::{EngineError, EngineOptions};
 use crate::request::{Generation, Request, SubmitError};
 use crate::sequence::Shared;
 

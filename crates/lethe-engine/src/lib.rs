@@ -15,14 +15,16 @@ mod core;
 mod engine;
 mod event;
 mod memory;
+mod options;
 mod request;
 mod rounds;
 mod sampling;
 mod sequence;
 
-pub use crate::core::{Core, EngineError, EngineOptions};
+pub use crate::core::Core;
 pub use engine::{Engine, Stream};
 pub use event::{DroppedMass, Event, Failure, FinishReason, Finished, KvReport, Limit, Round, Timing, Usage};
 pub use memory::{BadMemoryAmount, MemoryAmount, available_memory, human_bytes};
+pub use options::{EngineError, EngineOptions};
 pub use request::{Generation, Request, SubmitError};
 pub use sampling::{BadSampling, SampleScratch, Sampler, Sampling, argmax, uniform};

@@ -73,12 +73,13 @@ fn draw(path: &str, full: &[(f64, f64)], lethe: &[(f64, f64)]) -> Result<(), Fau
     let last = full.last().map_or(1.0, |p| p.0);
     let mut chart = ChartBuilder::on(&area)
         .margin(14)
-        .x_label_area_size(40)
-        .y_label_area_size(52)
+        .x_label_area_size(48)
+        .y_label_area_size(64)
         .build_cartesian_2d(0.0..last * 1.12, 0.0..max(full) * 1.08)?;
     chart
         .configure_mesh()
         .disable_mesh()
+        .label_style(("sans-serif", 14))
         .x_desc("tokens so far")
         .y_desc("slots per layer")
         .x_label_formatter(&|x| format!("{x:.0}"))
