@@ -4,8 +4,9 @@
 //! each policy at 75, 50 and 25 % of the slots that the full cache held beyond the prompt: the most a layer ever holds,
 //! interval included, prompt pinned, interval 12. Prints one Markdown table, and one JSON object a row to the file named as argument.
 //!
-//! `cargo run --release -p lethe-eval --example retention [-- ROWS.jsonl [POLICY ...]]`; a policy given by hand gets
-//! budget and interval as the others do.
+//! `cargo run --release -p lethe-eval --example retention [-- ROWS.jsonl [after-round] [POLICY ...]]`; a policy given by
+//! hand gets budget and interval as the others do. With `after-round` the share is the budget itself, what a layer holds
+//! after a round, and interval and forced recents come on top.
 
 use std::io::{IsTerminal, Write};
 use std::sync::Arc;
@@ -46,6 +47,8 @@ impl Problem {
 }
 
 fn main() -> Result<(), Fault> {
+    let create = |path: String| std::fs::File::create(&path).map_err(|e| format!("{path}: {e}"));
+    let file = std::env::args().nth(1).map(create).transpose()?;
     let cpu = Cpu::new(CpuOptions::default())?;
     let model = Arc::new(Model::from_bytes(lethe_reasoner::FILES, CpuBackend::new(cpu))?);
     let problems: Vec<Problem> =
@@ -64,7 +67,11 @@ fn main() -> Result<(), Fault> {
         answers
     };
 
-    let given: Vec<String> = std::env::args().skip(2).collect();
+    let mut given: Vec<String> = std::env::args().skip(2).collect();
+    let after_round = given.first().is_some_and(|word| word == "after-round");
+    if after_round {
+        given.remove(0);
+    }
     let policies = if given.is_empty() { POLICIES.map(str::to_owned).to_vec() } else { given };
     let context = Core::new(Arc::clone(&model), options())?.context();
     let full = PolicySpec::new("full")?;
@@ -87,7 +94,10 @@ fn main() -> Result<(), Fault> {
         for name in &policies {
             let mut requests = Vec::new();
             for (p, length) in &kept {
-                requests.push(p.request(within(name, p.prompt_ids.len(), length * percent / 100, context)?));
+                let slots = length * percent / 100;
+                let spec =
+                    if after_round { with_budget(name, slots.max(1))? } else { within(name, p, slots, context)? };
+                requests.push(p.request(spec));
             }
             let found = run(&format!("{name} at {percent} %"), requests)?;
             let right: Vec<bool> = kept.iter().zip(&found).map(|((p, _), a)| p.right(a)).collect();
@@ -104,8 +114,7 @@ fn main() -> Result<(), Fault> {
         }
         rows[first..].iter().for_each(print_row);
     }
-    if let Some(path) = std::env::args().nth(1) {
-        let mut file = std::fs::File::create(&path).map_err(|e| format!("{path}: {e}"))?;
+    if let Some(mut file) = file {
         for row in &rows {
             writeln!(file, "{row}")?;
         }
@@ -113,14 +122,19 @@ fn main() -> Result<(), Fault> {
     Ok(())
 }
 
+fn with_budget(name: &str, budget: usize) -> Result<PolicySpec, Fault> {
+    Ok(PolicySpec::parse(name)?.set("budget", budget)?.set("interval", INTERVAL)?)
+}
+
 /// The policy with the largest budget under which a layer never holds more than `slots` beyond the pinned prompt, by the
 /// policy's own bound: the interval is in it, and so are recents that a policy keeps on top of its budget. Where no budget
 /// is small enough, the smallest there is: the table shows what was really held.
-fn within(name: &str, prompt: usize, slots: usize, context: Context) -> Result<PolicySpec, Fault> {
+fn within(name: &str, problem: &Problem, slots: usize, context: Context) -> Result<PolicySpec, Fault> {
+    let prompt = problem.prompt_ids.len();
     let ask = Ask { layers: context.layers, prompt, pinned: prompt, max_tokens: 1 << 20, ..Ask::default() };
     let mut smallest = None;
     for budget in (1..=slots.max(16)).rev() {
-        let spec = PolicySpec::parse(name)?.set("budget", budget)?.set("interval", INTERVAL)?;
+        let spec = with_budget(name, budget)?;
         match spec.build(&context)?.bound(&ask) {
             Ok(bound) if bound.per_layer <= prompt + slots => return Ok(spec),
             Ok(_) => smallest = Some(spec),

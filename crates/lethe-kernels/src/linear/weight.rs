@@ -1,5 +1,8 @@
 //! Stored weights to sixteen lanes of f32, and the reference dot product.
 
+use std::cell::RefCell;
+use std::ops::Range;
+
 use super::Product;
 use crate::simd::{LANES, Simd};
 
@@ -62,19 +65,26 @@ impl Weight for Bf16 {
     }
 }
 
-/// The plain way, for any part of the product: one output at a time, its weights decoded to `row`.
-pub(super) fn reference(product: Product<'_>, outs: std::ops::Range<usize>, rows: std::ops::Range<usize>) {
+thread_local! {
+    /// One decoded row of weights, kept from call to call.
+    static ROW: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
+}
+
+/// The plain way, for any part of the product: one output at a time, its weights decoded to a row.
+pub(super) fn reference(product: Product<'_>, outs: Range<usize>, rows: Range<usize>) {
     let (cols, width) = (product.weights.cols(), product.weights.rows());
-    let mut weights = vec![0.0; cols];
-    for out in outs {
-        product.weights.read_row(out, &mut weights);
-        for row in rows.clone() {
-            let x = &product.x[row * cols..(row + 1) * cols];
-            // SAFETY: this task alone has this output of this row.
-            let y = unsafe { product.y.part(row * width + out..row * width + out + 1) };
-            y[0] = dot(x, &weights) + product.bias(out);
+    ROW.with_borrow_mut(|weights| {
+        weights.resize(cols, 0.0);
+        for out in outs {
+            product.weights.read_row(out, weights);
+            for row in rows.clone() {
+                let x = &product.x[row * cols..(row + 1) * cols];
+                // SAFETY: this task alone has this output of this row.
+                let y = unsafe { product.y.part(row * width + out..row * width + out + 1) };
+                y[0] = dot(x, weights) + product.bias(out);
+            }
         }
-    }
+    });
 }
 
 /// Sixteen running sums, folded in halves, as the vector kernels do it.

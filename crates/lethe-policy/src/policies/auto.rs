@@ -39,7 +39,8 @@ impl Auto {
     fn new(options: &Options<'_>, context: &Context) -> Result<Self, PolicyError> {
         let share = context.slots_per_layer / context.max_num_seqs.max(1);
         let interval = (share / 8).clamp(8, 128);
-        let cap = share.saturating_sub(interval) / STEP * STEP;
+        // More than every position is not worth a larger number.
+        let cap = (share.saturating_sub(interval) / STEP * STEP).min(context.max_positions);
         let lethe = Lethe::new(options, Limit::Layer(Budget::Cap(cap)), Trigger::Cap, interval)?;
 
         let prunes = cap < context.max_positions;
