@@ -180,6 +180,7 @@ impl<B: Backend> Core<B> {
         (seq.sink)(Event::Failed(why));
         if seq.cache.is_some() {
             seq.sink = Box::new(|_| {});
+            seq.turn.generation.keep = true;
             finish(seq, FinishReason::Cancelled, &mut self.parked);
         }
     }
