@@ -207,7 +207,7 @@ fn sessions_that_hold_all_memory_are_named_and_nothing_hangs() {
 fn a_turn_that_does_not_fit_leaves_its_session_as_it_was() {
     let model = reasoner(1);
     let prompt = problems()[0].prompt.clone();
-    let small = EngineOptions { kv_memory: 1 << 20, ..options(2) };
+    let small = EngineOptions { kv_memory: 2 << 20, ..options(2) };
     let mut core = Core::new(model, small).unwrap();
     let turn =
         |n: usize, keep: bool| Generation { max_tokens: Some(n), ignore_eos: true, keep, ..Generation::default() };
@@ -218,15 +218,14 @@ fn a_turn_that_does_not_fit_leaves_its_session_as_it_was() {
     }
     let ask = |core: &mut Core<lethe_model::CpuBackend>| {
         let (place, sink) = outcome();
-        core.append(1, vec![5; 3], turn(60, false), sink).unwrap();
+        core.append(1, vec![5; 3], turn(100, false), sink).unwrap();
         while core.step() {}
         core.check_integrity().unwrap();
-        let outcome = place.lock().unwrap().clone();
-        outcome
+        place.lock().unwrap().clone()
     };
     assert!(ask(&mut core).failed.unwrap().to_string().contains("release"));
     assert!(core.release(2));
-    assert_eq!(ask(&mut core).ids().len(), 60);
+    assert_eq!(ask(&mut core).ids().len(), 100);
     assert!(!core.release(1), "it was not to be kept");
 }
 
