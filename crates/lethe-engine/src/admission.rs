@@ -72,7 +72,7 @@ impl<B: Backend> Core<B> {
     }
 
     /// Pages of the most that a sequence may hold in its coming turn, and slots of its longest layer.
-    pub(crate) fn worst_case(&self, seq: &Sequence) -> Result<(usize, usize), SubmitError> {
+    fn worst_case(&self, seq: &Sequence) -> Result<(usize, usize), SubmitError> {
         let turn = &seq.turn;
         let protect = seq.policy.protect_prompt();
         // What stays pinned when the turn begins: with `newest`, earlier prompts lose their marks.
@@ -106,8 +106,11 @@ impl<B: Backend> Core<B> {
         Ok((lane_pages * shape.kv_heads, per_layer))
     }
 
-    pub(crate) fn too_large(&self, pages: usize) -> SubmitError {
-        SubmitError::RequestTooLarge { needed: self.charge(pages), limit: self.pool_bytes() }
+    /// Refuses a turn that would not fit even alone.
+    pub(crate) fn could_fit(&self, seq: &Sequence) -> Result<(), SubmitError> {
+        let needed = self.charge(self.worst_case(seq)?.0);
+        let limit = self.pool_bytes();
+        if needed > limit { Err(SubmitError::RequestTooLarge { needed, limit }) } else { Ok(()) }
     }
 
     /// Admits waiting sequences in order of arrival while their worst case is free.

@@ -147,34 +147,28 @@ impl<B: Backend> Core<B> {
         request: Request,
         sink: impl FnMut(Event) + Send + Sync + 'static,
     ) -> Result<(), SubmitError> {
-        self.submit_shared(id, request, Box::new(sink), self.shared())
+        self.enqueue(id, request, Box::new(sink)).map(drop)
     }
 
-    pub(crate) fn shared(&self) -> Arc<Shared> {
+    /// What a caller and its sequence share for one turn.
+    fn shared(&self) -> Arc<Shared> {
         let slots = (0..self.context.layers).map(|_| AtomicUsize::new(0)).collect();
         Arc::new(Shared { cancelled: AtomicBool::new(false), abandoned: AtomicBool::new(false), slots })
     }
 
-    pub(crate) fn submit_shared(
-        &mut self,
-        id: u64,
-        request: Request,
-        sink: Sink,
-        shared: Arc<Shared>,
-    ) -> Result<(), SubmitError> {
+    /// [`Core::submit`], for a caller that wants to cancel and watch.
+    pub(crate) fn enqueue(&mut self, id: u64, request: Request, sink: Sink) -> Result<Arc<Shared>, SubmitError> {
         let Request { prompt, system_tokens, policy, generation } = request;
         if system_tokens > prompt.len() {
             return Err(SubmitError::SystemTooLong { system: system_tokens, prompt: prompt.len() });
         }
         let policy = policy.build(&self.context)?;
         let turn = self.turn(prompt, 0, 0, generation)?;
-        let seq = Sequence::new(id, sink, shared, policy, self.context.layers, system_tokens, turn);
-        let pages = self.worst_case(&seq)?.0;
-        if pages > self.ledger.total() {
-            return Err(self.too_large(pages));
-        }
+        let shared = self.shared();
+        let seq = Sequence::new(id, sink, Arc::clone(&shared), policy, self.context.layers, system_tokens, turn);
+        self.could_fit(&seq)?;
         self.waiting.push_back(seq);
-        Ok(())
+        Ok(shared)
     }
 
     /// Queues a further turn of a kept session: its cache goes on from where it is.
@@ -188,42 +182,37 @@ impl<B: Backend> Core<B> {
         generation: Generation,
         sink: impl FnMut(Event) + Send + Sync + 'static,
     ) -> Result<(), SubmitError> {
-        self.append_shared(session, prompt, generation, Box::new(sink), self.shared())
+        self.enqueue_turn(session, prompt, generation, Box::new(sink)).map(drop)
     }
 
-    pub(crate) fn append_shared(
+    /// [`Core::append`], for a caller that wants to cancel and watch.
+    pub(crate) fn enqueue_turn(
         &mut self,
         session: u64,
         prompt: Vec<u32>,
         generation: Generation,
         sink: Sink,
-        shared: Arc<Shared>,
-    ) -> Result<(), SubmitError> {
+    ) -> Result<Arc<Shared>, SubmitError> {
         let at = self.parked.iter().position(|s| s.id == session).ok_or(SubmitError::UnknownSession(session))?;
         let old = &self.parked[at];
         // The last token of the answer was sampled and never fed: it comes first now.
         let mut feed = Vec::with_capacity(prompt.len() + 1);
         feed.extend(old.pending);
         let leftover = feed.len();
-        if prompt.is_empty() {
-            return Err(SubmitError::EmptyPrompt);
-        }
         feed.extend(prompt);
         let turn = self.turn(feed, leftover, old.position as usize, generation)?;
         let seq = &mut self.parked[at];
         let turn_before = std::mem::replace(&mut seq.turn, turn);
-        let worst = self.worst_case(&self.parked[at]);
-        let fits =
-            worst.and_then(|(pages, _)| if pages > self.ledger.total() { Err(self.too_large(pages)) } else { Ok(()) });
-        if let Err(e) = fits {
+        if let Err(e) = self.could_fit(&self.parked[at]) {
             self.parked[at].turn = turn_before;
             return Err(e);
         }
+        let shared = self.shared();
         let mut seq = self.parked.remove(at);
         seq.sink = sink;
-        seq.shared = shared;
+        seq.shared = Arc::clone(&shared);
         self.waiting.push_back(seq);
-        Ok(())
+        Ok(shared)
     }
 
     /// Forgets a kept session and frees its pages. Returns whether there was one.

@@ -13,7 +13,7 @@ use crate::core::Core;
 use crate::event::{Event, Failure};
 use crate::options::{EngineError, EngineOptions};
 use crate::request::{Generation, Request, SubmitError};
-use crate::sequence::Shared;
+use crate::sequence::{Shared, Sink};
 
 enum Command {
     Submit {
@@ -165,15 +165,10 @@ fn obey<B: Backend>(core: &mut Core<B>, command: Command) {
     // Whoever asked may be gone; the answer is then of no use to anyone.
     match command {
         Command::Submit { id, request, events, reply } => {
-            let shared = core.shared();
-            let done = core.submit_shared(id, *request, sink(events), Arc::clone(&shared)).map(|()| shared);
-            let _ = reply.send(done);
+            let _ = reply.send(core.enqueue(id, *request, sink(events)));
         }
         Command::Append { session, prompt, generation, events, reply } => {
-            let shared = core.shared();
-            let done =
-                core.append_shared(session, prompt, *generation, sink(events), Arc::clone(&shared)).map(|()| shared);
-            let _ = reply.send(done);
+            let _ = reply.send(core.enqueue_turn(session, prompt, *generation, sink(events)));
         }
         Command::Release { session, reply } => {
             let _ = reply.send(core.release(session));
@@ -187,7 +182,7 @@ fn obey<B: Backend>(core: &mut Core<B>, command: Command) {
     }
 }
 
-fn sink(events: Sender<Event>) -> Box<dyn FnMut(Event) + Send + Sync> {
+fn sink(events: Sender<Event>) -> Sink {
     Box::new(move |event| {
         let _ = events.send(event);
     })

@@ -246,7 +246,7 @@ impl Sequence {
         let kv_heads = cache.shape().kv_heads;
         if !last {
             let left = total - self.turn.fed - rows;
-            let stride = (0..kv_heads).map(|h| cache.len(layer, h)).max().unwrap_or(0) + left;
+            let stride = layer_len(cache, layer) + left;
             if self.turn.carry.is_empty() {
                 self.turn.carry.resize(cache.shape().layers, Vec::new());
             }
