@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{Order, Random, read_bandwidth, seconds};
+use common::{Order, Random, read_bandwidth, seconds, weights};
 use lethe_kernels::{Cpu, CpuOptions, Level, Linear, Matrix, WeightDtype};
 
 const COLS: usize = 8960;
@@ -18,7 +18,7 @@ fn main() {
         let cpu = Cpu::new(CpuOptions { level: Some(level), ..Default::default() }).expect("an available level");
         let bandwidth = read_bandwidth(&cpu, Order::Straight);
         println!("{level} on {} threads, memory reads {:.1} GB/s", cpu.threads(), bandwidth / 1e9);
-        for dtype in [WeightDtype::F16, WeightDtype::Bf16, WeightDtype::F32] {
+        for dtype in WeightDtype::ALL {
             let matrices: Vec<Matrix> = (0..COPIES).map(|_| matrix(&mut random, dtype)).collect();
             let x: Vec<f32> = (0..512 * COLS).map(|_| random.unit()).collect();
             let mut y = vec![0.0; 512 * ROWS];
@@ -29,7 +29,7 @@ fn main() {
                     matrices[turn % COPIES].forward(&cpu, &x[..m * COLS], m, None, &mut y[..m * ROWS]);
                 })
             };
-            let bytes = (ROWS * COLS * dtype.bytes()) as f64;
+            let bytes = (ROWS * matrices[0].row_bytes()) as f64;
             let flops = |m: usize| 2.0 * (m * ROWS * COLS) as f64;
             let one = bytes / time(1);
             let four = flops(4) / time(4);
@@ -47,11 +47,5 @@ fn main() {
 }
 
 fn matrix(random: &mut Random, dtype: WeightDtype) -> Matrix {
-    let values = (0..ROWS * COLS).map(|_| random.unit());
-    let bytes: Vec<u8> = match dtype {
-        WeightDtype::F32 => values.flat_map(|x| x.to_le_bytes()).collect(),
-        WeightDtype::F16 => values.flat_map(|x| half::f16::from_f32(x).to_le_bytes()).collect(),
-        WeightDtype::Bf16 => values.flat_map(|x| half::bf16::from_f32(x).to_le_bytes()).collect(),
-    };
-    Matrix::owned(bytes, dtype, ROWS, COLS).expect("the size fits")
+    Matrix::owned(weights(random, dtype, ROWS * COLS), dtype, ROWS, COLS).expect("the size fits")
 }

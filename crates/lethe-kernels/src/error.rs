@@ -54,6 +54,14 @@ pub enum MatrixError {
         /// Element type.
         dtype: WeightDtype,
     },
+    /// Rows that end inside a block.
+    #[error("rows of {cols} numbers are not whole blocks: {dtype} stores {} at a time", dtype.block())]
+    PartBlock {
+        /// Columns (in).
+        cols: usize,
+        /// Element type.
+        dtype: WeightDtype,
+    },
     /// A matrix without elements.
     #[error("a {rows} x {cols} matrix is empty: every dimension must be at least 1")]
     Empty {

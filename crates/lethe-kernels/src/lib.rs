@@ -15,6 +15,7 @@
 #![cfg_attr(not(target_arch = "x86_64"), allow(dead_code))] // the vector kernels have no instruction set there
 
 mod attention;
+mod block;
 mod cpu;
 mod elementwise;
 mod error;
@@ -34,4 +35,4 @@ pub use huge::prefer_huge_pages;
 pub use linear::Linear;
 pub use mapped::MappedFile;
 pub use matrix::{Matrix, WeightDtype};
-pub use rope::{Rope, RopeScaling};
+pub use rope::{Pairing, Rope, RopeScaling};

@@ -1,7 +1,7 @@
 //! Weights where they lie: in a mapped file, or owned.
 
 use crate::error::MatrixError;
-use crate::{Cpu, MappedFile};
+use crate::{Cpu, MappedFile, block};
 use half::{bf16, f16};
 use std::fmt;
 use std::ops::Range;
@@ -17,24 +17,61 @@ pub enum WeightDtype {
     F16,
     /// The upper half of a single.
     Bf16,
+    /// Blocks of 32: a scale and 8 bits each.
+    Q8_0,
+    /// Blocks of 32: a scale and 4 bits each, around zero.
+    Q4_0,
+    /// Blocks of 32: a scale, a minimum and 4 bits each.
+    Q4_1,
+    /// Blocks of 256: a scale and a minimum for every 32, six bits each, and 4 bits a number.
+    Q4K,
+    /// Blocks of 256: a scale for every 16, eight bits each, and 6 bits a number.
+    Q6K,
 }
 
 impl WeightDtype {
-    /// Bytes of one element.
-    pub fn bytes(self) -> usize {
+    /// Every type.
+    pub const ALL: [WeightDtype; 8] = [
+        WeightDtype::F32,
+        WeightDtype::F16,
+        WeightDtype::Bf16,
+        WeightDtype::Q8_0,
+        WeightDtype::Q4_0,
+        WeightDtype::Q4_1,
+        WeightDtype::Q4K,
+        WeightDtype::Q6K,
+    ];
+
+    /// Numbers that are stored together; columns come in whole blocks.
+    pub fn block(self) -> usize {
         match self {
-            WeightDtype::F32 => 4,
-            WeightDtype::F16 | WeightDtype::Bf16 => 2,
+            WeightDtype::F32 | WeightDtype::F16 | WeightDtype::Bf16 => 1,
+            WeightDtype::Q8_0 | WeightDtype::Q4_0 | WeightDtype::Q4_1 => 32,
+            WeightDtype::Q4K | WeightDtype::Q6K => 256,
         }
     }
 
-    /// The element whose little-endian bytes start `bytes`.
-    #[inline]
-    fn read(self, bytes: &[u8]) -> f32 {
+    /// Bytes of one block.
+    pub fn block_bytes(self) -> usize {
         match self {
-            WeightDtype::F32 => f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]),
-            WeightDtype::F16 => f16::from_le_bytes([bytes[0], bytes[1]]).to_f32(),
-            WeightDtype::Bf16 => bf16::from_le_bytes([bytes[0], bytes[1]]).to_f32(),
+            WeightDtype::F32 => 4,
+            WeightDtype::F16 | WeightDtype::Bf16 => 2,
+            WeightDtype::Q8_0 => 34,
+            WeightDtype::Q4_0 => 18,
+            WeightDtype::Q4_1 => 20,
+            WeightDtype::Q4K => 144,
+            WeightDtype::Q6K => 210,
+        }
+    }
+
+    /// Writes the numbers of one block.
+    #[inline]
+    fn read(self, bytes: &[u8], values: &mut [f32]) {
+        match self {
+            WeightDtype::F32 => values[0] = f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]),
+            WeightDtype::F16 => values[0] = f16::from_le_bytes([bytes[0], bytes[1]]).to_f32(),
+            WeightDtype::Bf16 => values[0] = bf16::from_le_bytes([bytes[0], bytes[1]]).to_f32(),
+            _ => block::decode(self, bytes, values),
         }
     }
 }
@@ -45,6 +82,11 @@ impl fmt::Display for WeightDtype {
             WeightDtype::F32 => "f32",
             WeightDtype::F16 => "f16",
             WeightDtype::Bf16 => "bf16",
+            WeightDtype::Q8_0 => "q8_0",
+            WeightDtype::Q4_0 => "q4_0",
+            WeightDtype::Q4_1 => "q4_1",
+            WeightDtype::Q4K => "q4_K",
+            WeightDtype::Q6K => "q6_K",
         })
     }
 }
@@ -52,7 +94,7 @@ impl fmt::Display for WeightDtype {
 #[derive(Clone)]
 enum Bytes {
     Mapped(Arc<MappedFile>, Range<usize>),
-    Owned(Arc<[u8]>),
+    Owned(Arc<Vec<u8>>),
 }
 
 /// A row-major weight matrix `[rows = out][cols = in]`, little-endian, at any alignment. Cloning shares the bytes.
@@ -93,15 +135,9 @@ impl Matrix {
     ///
     /// # Errors
     /// A byte count other than `rows * cols` elements, an empty shape.
-    pub fn owned(
-        bytes: impl Into<Arc<[u8]>>,
-        dtype: WeightDtype,
-        rows: usize,
-        cols: usize,
-    ) -> Result<Matrix, MatrixError> {
-        let bytes = bytes.into();
+    pub fn owned(bytes: Vec<u8>, dtype: WeightDtype, rows: usize, cols: usize) -> Result<Matrix, MatrixError> {
         check(bytes.len(), dtype, rows, cols)?;
-        Ok(Matrix { bytes: Bytes::Owned(bytes), dtype, rows, cols })
+        Ok(Matrix { bytes: Bytes::Owned(Arc::new(bytes)), dtype, rows, cols })
     }
 
     /// An f32 matrix from `values` (`[rows][cols]`).
@@ -138,7 +174,7 @@ impl Matrix {
 
     /// Bytes of one row.
     pub fn row_bytes(&self) -> usize {
-        self.cols * self.dtype.bytes()
+        self.cols / self.dtype.block() * self.dtype.block_bytes()
     }
 
     /// Row `i` as f32 into `row` (`[cols]`).
@@ -148,24 +184,25 @@ impl Matrix {
     pub fn read_row(&self, i: usize, row: &mut [f32]) {
         assert!(i < self.rows && row.len() == self.cols, "row {i} into {} of {self:?}", row.len());
         let bytes = &self.bytes()[i * self.row_bytes()..(i + 1) * self.row_bytes()];
-        for (value, bytes) in row.iter_mut().zip(bytes.chunks_exact(self.dtype.bytes())) {
-            *value = self.dtype.read(bytes);
+        let blocks = bytes.chunks_exact(self.dtype.block_bytes());
+        for (values, bytes) in row.chunks_exact_mut(self.dtype.block()).zip(blocks) {
+            self.dtype.read(bytes, values);
         }
     }
 
-    /// First `(row, col)` that is not a finite number. Reads every byte, on all threads: a check for load time.
+    /// First `(row, col)` that is not a finite number; of a block with such a scale, its first column. Reads every
+    /// cache line, on all threads: a check for load time.
     pub fn first_non_finite(&self, cpu: &Cpu) -> Option<(usize, usize)> {
         let first = AtomicUsize::new(usize::MAX);
-        let width = self.dtype.bytes();
-        cpu.split(self.rows, (1 << 16) / self.row_bytes() + 1, |rows| {
-            let start = rows.start * self.cols;
-            let bytes = &self.bytes()[start * width..rows.end * self.cols * width];
+        let (blocks, row_bytes) = (self.cols / self.dtype.block(), self.row_bytes());
+        cpu.split(self.rows, (1 << 16) / row_bytes + 1, |rows| {
+            let bytes = &self.bytes()[rows.start * row_bytes..rows.end * row_bytes];
             if let Some(at) = first_non_finite(bytes, self.dtype) {
-                first.fetch_min(start + at, Ordering::Relaxed);
+                first.fetch_min(rows.start * blocks + at, Ordering::Relaxed);
             }
         });
         let first = first.into_inner();
-        (first != usize::MAX).then(|| (first / self.cols, first % self.cols))
+        (first != usize::MAX).then(|| (first / blocks, first % blocks * self.dtype.block()))
     }
 }
 
@@ -173,16 +210,24 @@ fn check(bytes: usize, dtype: WeightDtype, rows: usize, cols: usize) -> Result<(
     if rows == 0 || cols == 0 {
         return Err(MatrixError::Empty { rows, cols });
     }
-    let need = rows.checked_mul(cols).and_then(|n| n.checked_mul(dtype.bytes()));
+    if !cols.is_multiple_of(dtype.block()) {
+        return Err(MatrixError::PartBlock { cols, dtype });
+    }
+    let need = rows.checked_mul(cols / dtype.block()).and_then(|n| n.checked_mul(dtype.block_bytes()));
     if need == Some(bytes) { Ok(()) } else { Err(MatrixError::Size { bytes, rows, cols, dtype }) }
 }
 
-/// Index of the first element whose exponent is all ones (infinity or NaN).
+/// Index of the first block with a number or scale whose exponent is all ones (infinity or NaN).
 fn first_non_finite(bytes: &[u8], dtype: WeightDtype) -> Option<usize> {
     match dtype {
         WeightDtype::F32 => scan::<4>(bytes, u32::from_le_bytes, 0x7f80_0000),
         WeightDtype::F16 => scan::<2>(bytes, |b| u16::from_le_bytes(b).into(), 0x7c00),
         WeightDtype::Bf16 => scan::<2>(bytes, |b| u16::from_le_bytes(b).into(), 0x7f80),
+        _ => {
+            let bad = |block: &[u8], at: &usize| block[at + 1] & 0x7c == 0x7c;
+            let scales = block::scale_offsets(dtype);
+            bytes.chunks_exact(dtype.block_bytes()).position(|block| scales.iter().any(|at| bad(block, at)))
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! Rotary position embedding (Su et al. 2021, arXiv 2104.09864) and its stretched variants.
 //!
-//! Frequencies follow `modeling_rope_utils.py` of Hugging Face transformers, in f32 as there. Rotation is NeoX style:
-//! coordinate j turns with coordinate j + head_dim / 2.
+//! Frequencies follow `modeling_rope_utils.py` of Hugging Face transformers, in f32 as there. Which coordinates turn
+//! together is the [`Pairing`].
 
 use crate::Cpu;
 use crate::elementwise::GRAIN;
@@ -32,6 +32,8 @@ pub enum RopeScaling {
         /// Context length of pre-training.
         original_max_position: usize,
     },
+    /// Every frequency divided by a number of its own (`[head_dim / 2]`), as GGUF files of Llama 3.1 and later carry them.
+    Divisors(Vec<f32>),
     /// YaRN (Peng et al. 2023, arXiv 2309.00071).
     Yarn {
         /// How many times longer the context is.
@@ -53,11 +55,23 @@ pub enum RopeScaling {
     },
 }
 
+/// Which two coordinates of a head turn together. A permutation of the rows of Q and K weights turns one into the other;
+/// dot products of queries and keys do not see it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Pairing {
+    /// j and j + head_dim / 2 (GPT-NeoX, Hugging Face).
+    #[default]
+    Halves,
+    /// 2j and 2j + 1 (the original papers, GGUF files of the Llama architecture).
+    Neighbours,
+}
+
 /// Frequencies of one model's heads.
 #[derive(Clone, Debug)]
 pub struct Rope {
     inv_freq: Vec<f32>, // [head_dim / 2], radians per position
     attention_factor: f32,
+    pairing: Pairing,
 }
 
 impl Rope {
@@ -78,6 +92,16 @@ impl Rope {
         let plain = || powers.iter().map(|power| 1.0 / power);
         let (inv_freq, attention_factor) = match *scaling {
             RopeScaling::Default => (plain().collect(), 1.0),
+            RopeScaling::Divisors(ref divisors) => {
+                if divisors.len() != head_dim / 2 {
+                    let (value, need) = (divisors.len() as f64, "one for every two coordinates of a head");
+                    return Err(RopeError::Parameter { name: "number of frequency divisors", value, need });
+                }
+                for divisor in divisors {
+                    positive("frequency divisor", f64::from(*divisor))?;
+                }
+                (plain().zip(divisors).map(|(f, divisor)| f / divisor).collect(), 1.0)
+            }
             RopeScaling::Linear { factor } => {
                 positive("factor", factor)?;
                 (plain().map(|f| f / factor as f32).collect(), 1.0)
@@ -149,7 +173,12 @@ impl Rope {
                 (powers.iter().enumerate().map(frequency).collect(), attention_factor)
             }
         };
-        Ok(Rope { inv_freq, attention_factor: attention_factor as f32 })
+        Ok(Rope { inv_freq, attention_factor: attention_factor as f32, pairing: Pairing::Halves })
+    }
+
+    /// The same frequencies for heads laid out otherwise; [`Rope::new`] pairs halves.
+    pub fn paired(self, pairing: Pairing) -> Rope {
+        Rope { pairing, ..self }
     }
 
     /// Coordinates of a head.
@@ -206,13 +235,28 @@ impl Rope {
                 let angles = token * half..(token + 1) * half;
                 // SAFETY: rows do not overlap, and each is in one range of the split.
                 let x = unsafe { x.part(token * row..(token + 1) * row) };
-                dispatch(cpu.level(), Rotate { x, cos: &cos[angles.clone()], sin: &sin[angles] });
+                let (cos, sin) = (&cos[angles.clone()], &sin[angles]);
+                match self.pairing {
+                    Pairing::Halves => dispatch(cpu.level(), Rotate { x, cos, sin }),
+                    Pairing::Neighbours => rotate_neighbours(x, cos, sin),
+                }
             }
         });
     }
 }
 
-/// All heads of one token.
+/// All heads of one token, pairs side by side: `x [heads][head_dim]`, `cos`, `sin [head_dim / 2]`. Plain code, the same
+/// bits at every level: it is a thousandth of a step.
+fn rotate_neighbours(x: &mut [f32], cos: &[f32], sin: &[f32]) {
+    for head in x.chunks_exact_mut(2 * cos.len()) {
+        for (pair, (cos, sin)) in head.as_chunks_mut::<2>().0.iter_mut().zip(cos.iter().zip(sin)) {
+            let [a, b] = *pair;
+            *pair = [a * cos - b * sin, b * cos + a * sin];
+        }
+    }
+}
+
+/// All heads of one token, halves apart.
 struct Rotate<'a> {
     x: &'a mut [f32], // [heads][head_dim]
     cos: &'a [f32],   // [head_dim / 2]

@@ -1,28 +1,16 @@
 //! Timing, random numbers, and the memory bandwidth that everything is measured against.
 #![allow(dead_code)] // every bench uses a part of it
 
+#[path = "../../tests/common/random.rs"]
+mod random;
+
 use lethe_kernels::{Cpu, prefer_huge_pages};
 use lethe_kv::PagesMut;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-/// splitmix64.
-pub(crate) struct Random(pub(crate) u64);
-
-impl Random {
-    /// The next 64 bits.
-    pub(crate) fn bits(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    /// A number in -1..1.
-    pub(crate) fn unit(&mut self) -> f32 {
-        (self.bits() >> 40) as f32 / (1 << 23) as f32 - 1.0
-    }
-}
+#[allow(unused_imports)] // as above
+pub(crate) use random::{Random, weights};
 
 /// Seconds of one call of `f`: the fastest tenth of as many as fit into half a second, three at least,
 /// because other work on the machine only ever adds time.

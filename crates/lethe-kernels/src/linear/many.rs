@@ -6,9 +6,8 @@
 //! cache, what one register tile needs in L1.
 #![allow(clippy::needless_range_loop)] // loops over register tiles: counted ones are unrolled for sure
 
-use super::Product;
-use super::weight::{Bf16, F16, F32, Weight, reference};
-use crate::WeightDtype;
+use super::weight::{Weight, reference};
+use super::{Product, by_dtype};
 use crate::simd::{Kernel, LANES, Simd};
 use std::cell::RefCell;
 use std::ops::Range;
@@ -27,7 +26,7 @@ const VECTORS: usize = PIECE / LANES;
 /// One vector, on a cache line of its own.
 #[derive(Clone, Copy)]
 #[repr(align(64))]
-struct Vector([f32; LANES]);
+pub(super) struct Vector(pub(super) [f32; LANES]);
 
 /// Working memory of a thread, the same for every product; made at the first one.
 pub(super) struct Scratch {
@@ -72,11 +71,7 @@ impl Kernel for Many<'_, '_> {
 
     #[inline(always)]
     fn vector<S: Simd>(self, s: S) {
-        match self.part.product.weights.dtype() {
-            WeightDtype::F32 => self.part.multiply::<S, F32>(s, self.scratch),
-            WeightDtype::F16 => self.part.multiply::<S, F16>(s, self.scratch),
-            WeightDtype::Bf16 => self.part.multiply::<S, Bf16>(s, self.scratch),
-        }
+        by_dtype!(self.part.product.weights.dtype(), W => self.part.multiply::<S, W>(s, self.scratch));
     }
 }
 
@@ -116,18 +111,7 @@ impl Part<'_> {
         let (weights, row_bytes) = (self.product.weights.bytes(), self.product.weights.row_bytes());
         for (out, to) in panel.zip(to.chunks_exact_mut(VECTORS)) {
             let out = self.outs.start + out;
-            let from = &weights[out * row_bytes + piece.start * W::BYTES..out * row_bytes + piece.end * W::BYTES];
-            for (to, from) in to.iter_mut().zip(from.chunks(LANES * W::BYTES)) {
-                // SAFETY: the chunk holds this many weights.
-                let w = unsafe {
-                    if from.len() == LANES * W::BYTES {
-                        W::load(s, from.as_ptr())
-                    } else {
-                        W::load_part(s, from.as_ptr(), from.len() / W::BYTES)
-                    }
-                };
-                s.store_part(&mut to.0, w);
-            }
+            W::unpack(s, &weights[out * row_bytes..(out + 1) * row_bytes], piece.clone(), to);
         }
     }
 

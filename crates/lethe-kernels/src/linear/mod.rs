@@ -7,7 +7,9 @@
 //! - few rows (decode): weights are streamed once from memory and used as they come;
 //! - many rows (prefill): a panel of weights is unpacked to f32 once for a block of rows, in pieces that stay in cache.
 
+mod blocks;
 mod few;
+mod float;
 mod many;
 mod weight;
 
@@ -52,6 +54,49 @@ impl Product<'_> {
         self.bias.map_or(0.0, |bias| bias[out])
     }
 }
+
+/// `$body` with the type alias `$W` standing for the [`weight::Weight`] of a dtype.
+macro_rules! by_dtype {
+    ($dtype:expr, $W:ident => $body:expr) => {{
+        use $crate::WeightDtype as Dtype;
+        use $crate::linear::{blocks, float};
+        match $dtype {
+            Dtype::F32 => {
+                type $W = float::Floats<float::F32>;
+                $body
+            }
+            Dtype::F16 => {
+                type $W = float::Floats<float::F16>;
+                $body
+            }
+            Dtype::Bf16 => {
+                type $W = float::Floats<float::Bf16>;
+                $body
+            }
+            Dtype::Q8_0 => {
+                type $W = blocks::Blocks<blocks::Q8_0>;
+                $body
+            }
+            Dtype::Q4_0 => {
+                type $W = blocks::Blocks<blocks::Q4_0>;
+                $body
+            }
+            Dtype::Q4_1 => {
+                type $W = blocks::Blocks<blocks::Q4_1>;
+                $body
+            }
+            Dtype::Q4K => {
+                type $W = blocks::Blocks<blocks::Q4K>;
+                $body
+            }
+            Dtype::Q6K => {
+                type $W = blocks::Blocks<blocks::Q6K>;
+                $body
+            }
+        }
+    }};
+}
+use by_dtype;
 
 impl Linear for Matrix {
     fn rows(&self) -> usize {

@@ -1,68 +1,36 @@
-//! Stored weights to sixteen lanes of f32, and the reference dot product.
+//! What a stored weight type can do: dot products as it lies, and unpacking to f32. The reference does both plainly.
 
 use std::cell::RefCell;
 use std::ops::Range;
 
 use super::Product;
+use super::many::Vector;
 use crate::simd::{LANES, Simd};
 
-/// An element type of stored weights.
+/// A type of stored weights. A row is `cols` numbers, in whole blocks.
 pub(super) trait Weight {
-    const BYTES: usize;
+    /// Whether numbers are packed in blocks.
+    const BLOCKS: bool;
 
-    /// Sixteen weights.
-    ///
-    /// # Safety
-    /// `16 * BYTES` bytes are readable at `p`.
-    unsafe fn load<S: Simd>(s: S, p: *const u8) -> S::V;
+    /// R x O dot products of rows `x` (`[cols]`) and weight rows `w`.
+    fn dots<S: Simd, const R: usize, const O: usize>(s: S, x: [&[f32]; R], w: [&[u8]; O]) -> [[f32; O]; R];
 
-    /// The `n < 16` weights at `p`, zeros behind them.
-    ///
-    /// # Safety
-    /// `n * BYTES` bytes are readable at `p`.
-    #[inline(always)]
-    unsafe fn load_part<S: Simd>(s: S, p: *const u8, n: usize) -> S::V {
-        let mut whole = [0u8; LANES * 4];
-        // SAFETY: `p` is readable by the caller's promise, and `whole` has room for 16 elements of any type.
-        unsafe {
-            std::ptr::copy_nonoverlapping(p, whole.as_mut_ptr(), n * Self::BYTES);
-            Self::load(s, whole.as_ptr())
+    /// Columns `piece` of a weight row as f32, sixteen a vector, zeros behind the last. The piece begins and ends with a
+    /// block.
+    fn unpack<S: Simd>(s: S, row: &[u8], piece: Range<usize>, to: &mut [Vector]);
+}
+
+/// The R x O sums of a tile, each folded into one number.
+#[inline(always)]
+#[allow(clippy::needless_range_loop)] // counted loops are unrolled for sure
+pub(super) fn fold<S: Simd, const R: usize, const O: usize>(s: S, sums: [[S::V; O]; R]) -> [[f32; O]; R] {
+    let mut folded = [[0.0; O]; R];
+    for r in 0..R {
+        for o in 0..O {
+            folded[r][o] = s.sum(sums[r][o]);
         }
     }
-}
-
-/// f32 as stored.
-pub(super) struct F32;
-/// f16 as stored.
-pub(super) struct F16;
-/// bf16 as stored.
-pub(super) struct Bf16;
-
-impl Weight for F32 {
-    const BYTES: usize = 4;
-    #[inline(always)]
-    unsafe fn load<S: Simd>(s: S, p: *const u8) -> S::V {
-        // SAFETY: the caller's promise is the same.
-        unsafe { s.load(p.cast()) }
-    }
-}
-
-impl Weight for F16 {
-    const BYTES: usize = 2;
-    #[inline(always)]
-    unsafe fn load<S: Simd>(s: S, p: *const u8) -> S::V {
-        // SAFETY: the caller's promise is the same.
-        unsafe { s.load_f16(p.cast()) }
-    }
-}
-
-impl Weight for Bf16 {
-    const BYTES: usize = 2;
-    #[inline(always)]
-    unsafe fn load<S: Simd>(s: S, p: *const u8) -> S::V {
-        // SAFETY: the caller's promise is the same.
-        unsafe { s.load_bf16(p.cast()) }
-    }
+    folded
 }
 
 thread_local! {

@@ -20,6 +20,7 @@ pub(super) unsafe fn run<K: Kernel>(kernel: K) -> K::Output {
 
 impl Simd for Avx512 {
     type V = __m512;
+    type B = __m128i;
     const WIDE: bool = true;
 
     #[inline(always)]
@@ -40,6 +41,30 @@ impl Simd for Avx512 {
             let wide = _mm512_cvtepu16_epi32(_mm256_loadu_si256(p.cast()));
             _mm512_castsi512_ps(_mm512_slli_epi32::<16>(wide))
         }
+    }
+    #[inline(always)]
+    unsafe fn load_bytes(self, p: *const u8) -> __m128i {
+        unsafe { _mm_loadu_si128(p.cast()) }
+    }
+    #[inline(always)]
+    fn f16_to_f32(self, bits: u16) -> f32 {
+        unsafe { _mm_cvtss_f32(_mm_cvtph_ps(_mm_cvtsi32_si128(bits.into()))) }
+    }
+    #[inline(always)]
+    fn unsigned(self, b: __m128i) -> __m512 {
+        unsafe { _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(b)) }
+    }
+    #[inline(always)]
+    fn signed(self, b: __m128i) -> __m512 {
+        unsafe { _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(b)) }
+    }
+    #[inline(always)]
+    fn bits(self, b: __m128i, n: u32, mask: u8) -> __m128i {
+        unsafe { _mm_and_si128(_mm_srl_epi16(b, _mm_cvtsi32_si128(n as i32)), _mm_set1_epi8(mask as i8)) }
+    }
+    #[inline(always)]
+    fn or_high(self, a: __m128i, b: __m128i) -> __m128i {
+        unsafe { _mm_or_si128(a, _mm_slli_epi16::<4>(b)) }
     }
     #[inline(always)]
     unsafe fn store(self, p: *mut f32, v: __m512) {

@@ -49,6 +49,8 @@ pub(crate) fn dispatch<K: Kernel>(level: Level, kernel: K) -> K::Output {
 pub(crate) trait Simd: Copy {
     /// Sixteen f32.
     type V: Copy;
+    /// Sixteen bytes.
+    type B: Copy;
     /// Whether there are 32 registers of 16 lanes; else 16 of 8.
     const WIDE: bool;
 
@@ -69,6 +71,21 @@ pub(crate) trait Simd: Copy {
     /// # Safety
     /// 32 bytes are readable at `p`; no alignment is asked for.
     unsafe fn load_bf16(self, p: *const u16) -> Self::V;
+    /// Sixteen bytes.
+    ///
+    /// # Safety
+    /// 16 bytes are readable at `p`; no alignment is asked for.
+    unsafe fn load_bytes(self, p: *const u8) -> Self::B;
+    /// One f32 from f16 bits.
+    fn f16_to_f32(self, bits: u16) -> f32;
+    /// The bytes as numbers from 0 to 255.
+    fn unsigned(self, b: Self::B) -> Self::V;
+    /// The bytes as numbers from -128 to 127.
+    fn signed(self, b: Self::B) -> Self::V;
+    /// The bits `mask` of every byte after a shift to the right: `b >> n & mask`, where `mask << n` lies within a byte.
+    fn bits(self, b: Self::B, n: u32, mask: u8) -> Self::B;
+    /// `a | b << 4` of bytes `b` below 16.
+    fn or_high(self, a: Self::B, b: Self::B) -> Self::B;
     /// # Safety
     /// 64 bytes are writable at `p`; no alignment is asked for.
     unsafe fn store(self, p: *mut f32, v: Self::V);
