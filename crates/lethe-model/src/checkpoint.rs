@@ -113,7 +113,7 @@ impl Checkpoint {
     /// [`CheckpointError::MissingTensor`] with the nearest names, or [`CheckpointError::UnsupportedDtype`].
     pub fn tensor(&self, name: &str) -> Result<TensorView, CheckpointError> {
         let Some(entry) = self.tensors.get(name) else {
-            return Err(CheckpointError::MissingTensor { name: name.to_owned(), nearest: self.nearest(name) });
+            return Err(CheckpointError::MissingTensor { name: name.to_owned(), nearest: nearest(name, self.names()) });
         };
         let dtype = match entry.dtype {
             safetensors::Dtype::F32 => Dtype::F32,
@@ -137,13 +137,13 @@ impl Checkpoint {
         }
         Ok(view)
     }
+}
 
-    /// The three names that take the fewest edits to reach `name`.
-    fn nearest(&self, name: &str) -> Vec<String> {
-        let mut names: Vec<&str> = self.names().collect();
-        names.sort_by_cached_key(|other| edit_distance(name, other));
-        names.into_iter().take(3).map(str::to_owned).collect()
-    }
+/// The three names that take the fewest edits to reach `name`.
+pub(crate) fn nearest<'a>(name: &str, names: impl Iterator<Item = &'a str>) -> Vec<String> {
+    let mut names: Vec<&str> = names.collect();
+    names.sort_by_cached_key(|other| edit_distance(name, other));
+    names.into_iter().take(3).map(str::to_owned).collect()
 }
 
 /// The shards of an index, each mapped once; only the tensors the index names.

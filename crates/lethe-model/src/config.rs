@@ -6,7 +6,11 @@
 
 use std::path::Path;
 
-use crate::json::{JsonError, Object, parse_object};
+mod error;
+
+pub use error::ConfigError;
+
+use crate::json::{Object, parse_object};
 use crate::rope::Rope;
 
 /// The model families the decoder graph covers.
@@ -109,9 +113,9 @@ impl Config {
         let arch = architecture(&top)?;
         refuse_other_arithmetic(&top, arch)?;
 
-        let hidden_size = required(&top, "hidden_size", MAX_WIDTH)?;
-        let n_heads = required(&top, "num_attention_heads", MAX_HEADS)?;
-        let n_kv_heads = bounded(&top, "num_key_value_heads", MAX_HEADS)?.unwrap_or(match arch {
+        let hidden_size = required(&top, "hidden_size", Limits::WIDTH)?;
+        let n_heads = required(&top, "num_attention_heads", Limits::HEADS)?;
+        let n_kv_heads = bounded(&top, "num_key_value_heads", Limits::HEADS)?.unwrap_or(match arch {
             // Each class has its own default for an absent key; an explicit null means one KV head per query head.
             _ if top.has("num_key_value_heads") => n_heads,
             Architecture::Llama => n_heads,
@@ -121,18 +125,18 @@ impl Config {
         if n_heads % n_kv_heads != 0 {
             return Err(ConfigError::HeadsNotDivisible { n_heads, n_kv_heads });
         }
-        let head_dim = match bounded(&top, "head_dim", MAX_HEAD_DIM)? {
+        let head_dim = match bounded(&top, "head_dim", Limits::HEAD_DIM)? {
             Some(head_dim) => head_dim,
             None if arch == Architecture::Qwen3 => 128,
             None if hidden_size % n_heads != 0 => return Err(ConfigError::HiddenNotDivisible { hidden_size, n_heads }),
-            None => check("head_dim", hidden_size / n_heads, MAX_HEAD_DIM)?,
+            None => Limits::check("head_dim", hidden_size / n_heads, Limits::HEAD_DIM)?,
         };
         if head_dim % 2 != 0 {
             return Err(out_of_range("head_dim", head_dim, "an even number: RoPE turns pairs"));
         }
-        let n_layers = required(&top, "num_hidden_layers", MAX_LAYERS)?;
+        let n_layers = required(&top, "num_hidden_layers", Limits::LAYERS)?;
         let max_positions =
-            bounded(&top, "max_position_embeddings", MAX_POSITIONS)?.unwrap_or(default_max_positions(arch));
+            bounded(&top, "max_position_embeddings", Limits::POSITIONS)?.unwrap_or(default_max_positions(arch));
         refuse_sliding_window(&top, arch, n_layers, max_positions)?;
         let rms_norm_eps = top.number("rms_norm_eps")?.unwrap_or(1e-6);
         if !(rms_norm_eps > 0.0 && rms_norm_eps < 1.0) {
@@ -148,12 +152,12 @@ impl Config {
         Ok(Self {
             arch,
             hidden_size,
-            intermediate_size: required(&top, "intermediate_size", MAX_WIDTH)?,
+            intermediate_size: required(&top, "intermediate_size", Limits::WIDTH)?,
             n_layers,
             n_heads,
             n_kv_heads,
             head_dim,
-            vocab_size: required(&top, "vocab_size", MAX_VOCAB)?,
+            vocab_size: required(&top, "vocab_size", Limits::VOCAB)?,
             rms_norm_eps: rms_norm_eps as f32,
             rope: Rope::from_config(&top, max_positions)?,
             max_positions,
@@ -166,19 +170,67 @@ impl Config {
         })
     }
 
+    /// The tensors of the decoder graph, in Hugging Face's names, with their shapes (`[out][in]` or `[len]`).
+    pub fn tensors(&self) -> Vec<(String, Vec<usize>)> {
+        let (q, kv) = (self.n_heads * self.head_dim, self.n_kv_heads * self.head_dim);
+        let (hidden, inner) = (self.hidden_size, self.intermediate_size);
+        let mut tensors = vec![("model.embed_tokens.weight".to_owned(), vec![self.vocab_size, hidden])];
+        for layer in 0..self.n_layers {
+            let mut add = |name: &str, shape: &[usize]| {
+                tensors.push((format!("model.layers.{layer}.{name}"), shape.to_vec()));
+            };
+            add("input_layernorm.weight", &[hidden]);
+            for (name, out, bias) in [("q", q, self.qkv_bias), ("k", kv, self.qkv_bias), ("v", kv, self.qkv_bias)] {
+                add(&format!("self_attn.{name}_proj.weight"), &[out, hidden]);
+                if bias {
+                    add(&format!("self_attn.{name}_proj.bias"), &[out]);
+                }
+            }
+            add("self_attn.o_proj.weight", &[hidden, q]);
+            if self.o_bias {
+                add("self_attn.o_proj.bias", &[hidden]);
+            }
+            if self.qk_norm {
+                add("self_attn.q_norm.weight", &[self.head_dim]);
+                add("self_attn.k_norm.weight", &[self.head_dim]);
+            }
+            add("post_attention_layernorm.weight", &[hidden]);
+            add("mlp.gate_proj.weight", &[inner, hidden]);
+            add("mlp.up_proj.weight", &[inner, hidden]);
+            add("mlp.down_proj.weight", &[hidden, inner]);
+        }
+        tensors.push(("model.norm.weight".to_owned(), vec![hidden]));
+        if !self.tie_word_embeddings {
+            tensors.push(("lm_head.weight".to_owned(), vec![self.vocab_size, hidden]));
+        }
+        tensors
+    }
+
     /// Query heads that share one KV head (GQA).
     pub fn group_size(&self) -> usize {
         self.n_heads / self.n_kv_heads
     }
 }
 
-// Far above any model, far below what would overflow a product of three.
-const MAX_WIDTH: usize = 1 << 20;
-const MAX_HEADS: usize = 1 << 12;
-const MAX_HEAD_DIM: usize = 1 << 10;
-const MAX_LAYERS: usize = 1 << 12;
-const MAX_VOCAB: usize = 1 << 24;
-const MAX_POSITIONS: usize = 1 << 30;
+/// Far above any model, far below what would overflow a product of three.
+pub(crate) struct Limits;
+
+impl Limits {
+    pub(crate) const WIDTH: usize = 1 << 20;
+    pub(crate) const HEADS: usize = 1 << 12;
+    pub(crate) const HEAD_DIM: usize = 1 << 10;
+    pub(crate) const LAYERS: usize = 1 << 12;
+    pub(crate) const VOCAB: usize = 1 << 24;
+    pub(crate) const POSITIONS: usize = 1 << 30;
+
+    /// A size from 1 to `max`.
+    pub(crate) fn check(key: impl Into<String>, value: usize, max: usize) -> Result<usize, ConfigError> {
+        if value == 0 || value > max {
+            return Err(out_of_range(key, value, format!("a number from 1 to {max}")));
+        }
+        Ok(value)
+    }
+}
 
 fn default_max_positions(arch: Architecture) -> usize {
     match arch {
@@ -280,14 +332,7 @@ fn required(top: &Object, key: &'static str, max: usize) -> Result<usize, Config
 }
 
 fn bounded(top: &Object, key: &'static str, max: usize) -> Result<Option<usize>, ConfigError> {
-    top.size(key)?.map(|value| check(key, value, max)).transpose()
-}
-
-fn check(key: &'static str, value: usize, max: usize) -> Result<usize, ConfigError> {
-    if value == 0 || value > max {
-        return Err(out_of_range(key, value, format!("a number from 1 to {max}")));
-    }
-    Ok(value)
+    top.size(key)?.map(|value| Limits::check(key, value, max)).transpose()
 }
 
 pub(crate) fn out_of_range(key: impl Into<String>, value: impl ToString, allowed: impl Into<String>) -> ConfigError {
@@ -296,112 +341,4 @@ pub(crate) fn out_of_range(key: impl Into<String>, value: impl ToString, allowed
 
 pub(crate) fn unsupported(key: impl Into<String>, value: impl ToString, why: &'static str) -> ConfigError {
     ConfigError::Unsupported { key: key.into(), value: value.to_string(), why }
-}
-
-/// Why a `config.json` cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum ConfigError {
-    /// The error of one file, with its path.
-    #[error("{path}: {source}")]
-    InFile {
-        /// The file.
-        path: String,
-        /// What is wrong with it.
-        source: Box<ConfigError>,
-    },
-    /// The file cannot be read.
-    #[error("cannot be read: {0}")]
-    Read(std::io::Error),
-    /// The text is not JSON, or a key has the wrong type.
-    #[error(transparent)]
-    Json(#[from] JsonError),
-    /// A key without a sensible default is absent.
-    #[error("`{key}` is missing")]
-    MissingKey {
-        /// The absent key.
-        key: String,
-    },
-    /// A family the decoder graph does not cover.
-    #[error("unknown architecture {found}: supported are llama, mistral, qwen2 and qwen3 causal language models")]
-    UnknownArchitecture {
-        /// The `model_type` or class found.
-        found: String,
-    },
-    /// A mixture-of-experts model.
-    #[error("mixture of experts is not supported (`{key}` is {experts}): use a dense model")]
-    MixtureOfExperts {
-        /// The key that says so.
-        key: &'static str,
-        /// The number of experts.
-        experts: usize,
-    },
-    /// Quantised safetensors weights.
-    #[error("weights quantised with {method} (`quantization_config`) are not supported: use the float weights")]
-    Quantized {
-        /// `quant_method`, as written.
-        method: String,
-    },
-    /// Layers attend to a window only.
-    #[error(
-        "a sliding window of {window} in {layers} layers is not supported: it is shorter than the {max_positions} \
-         positions of the model (lower `max_position_embeddings` to {window} to use the model within its window)"
-    )]
-    SlidingWindow {
-        /// Window in tokens.
-        window: usize,
-        /// Layers that use it.
-        layers: usize,
-        /// `max_position_embeddings`.
-        max_positions: usize,
-    },
-    /// Another activation than SiLU.
-    #[error("activation {found} (`hidden_act`) is not supported: the gated MLP is computed with silu")]
-    UnsupportedActivation {
-        /// The activation found.
-        found: String,
-    },
-    /// A position embedding not computed here.
-    #[error("RoPE type {found} is not supported: known are default, linear, llama3 and yarn")]
-    UnknownRopeType {
-        /// The type found.
-        found: String,
-    },
-    /// An option with a meaning that is not computed.
-    #[error("`{key}` = {value} is not supported: {why}")]
-    Unsupported {
-        /// The key.
-        key: String,
-        /// Its value.
-        value: String,
-        /// What would be wrong.
-        why: &'static str,
-    },
-    /// A size of zero, an absurd one, or a number that makes no sense.
-    #[error("`{key}` is {value}, but should be {allowed}")]
-    OutOfRange {
-        /// The key.
-        key: String,
-        /// Its value.
-        value: String,
-        /// What would be right.
-        allowed: String,
-    },
-    /// Query heads do not fall into whole groups.
-    #[error(
-        "{n_heads} query heads (`num_attention_heads`) do not divide by {n_kv_heads} KV heads (`num_key_value_heads`)"
-    )]
-    HeadsNotDivisible {
-        /// Query heads.
-        n_heads: usize,
-        /// KV heads.
-        n_kv_heads: usize,
-    },
-    /// `head_dim` is absent and cannot be derived.
-    #[error("`head_dim` is absent and `hidden_size` {hidden_size} does not divide by {n_heads} heads")]
-    HiddenNotDivisible {
-        /// `hidden_size`.
-        hidden_size: usize,
-        /// Query heads.
-        n_heads: usize,
-    },
 }

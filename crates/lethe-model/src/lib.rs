@@ -3,7 +3,8 @@
 //! A model directory as Hugging Face lays it out holds a shape ([`Config`]), weights ([`Checkpoint`]), a vocabulary
 //! ([`Tokenizer`]), a way to write chats ([`ChatTemplate`]) and sampling defaults ([`GenerationConfig`]). Each file has one
 //! reader here, which either yields something the decoder graph computes correctly or says which key, tensor or line is
-//! at fault. Text going back to the user passes the [`Detokenizer`].
+//! at fault. Text going back to the user passes the [`Detokenizer`], and the [`ThinkingParser`] tells its thinking from its
+//! answer.
 //!
 //! ```no_run
 //! use std::sync::Arc;
@@ -38,14 +39,18 @@ pub mod cpu;
 mod decoder;
 pub mod detokenizer;
 pub mod generation_config;
+pub mod ggml;
+pub mod gguf;
 pub mod graph;
 pub mod json;
 pub mod model;
 mod python;
 pub mod rope;
 mod strftime;
+pub mod thinking;
 pub mod tokenizer;
 pub mod tokenizer_config;
+mod weights;
 
 pub use backend::{Backend, Heads, Span};
 pub use chat_template::{ChatTemplate, Message, TemplateError};
@@ -55,10 +60,13 @@ pub use cpu::CpuBackend;
 pub use decoder::UnsupportedDecoder;
 pub use detokenizer::Detokenizer;
 pub use generation_config::{GenerationConfig, end_ids};
+pub use ggml::GgmlType;
+pub use gguf::{Gguf, GgufError, GgufWriter};
 pub use graph::{Decoder, Dims, Sequences, Workspace};
 pub use json::JsonError;
-pub use lethe_kernels::RopeScaling;
+pub use lethe_kernels::{Pairing, RopeScaling};
 pub use model::{LoadError, Model, ModelBytes};
 pub use rope::Rope;
+pub use thinking::{Piece, ThinkTags, ThinkingParser};
 pub use tokenizer::{Tokenizer, TokenizerError};
 pub use tokenizer_config::{TokenizerConfig, TokenizerConfigError};

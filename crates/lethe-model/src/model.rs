@@ -3,14 +3,16 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use lethe_kernels::{Matrix, MatrixError, RopeError, WeightDtype};
+use lethe_kernels::{MatrixError, RopeError};
 
-use crate::backend::{Backend, Heads};
-use crate::graph::{Decoder, Dims, Layer, Linear, Weights};
+use crate::backend::Backend;
+use crate::gguf::{Gguf, GgufError, Vocabulary};
+use crate::graph::Decoder;
 use crate::json::JsonError;
+use crate::weights::{Loader, Source};
 use crate::{
-    ChatTemplate, Checkpoint, CheckpointError, Config, ConfigError, Dtype, GenerationConfig, TemplateError, TensorView,
-    Tokenizer, TokenizerConfig, TokenizerConfigError, TokenizerError, end_ids,
+    ChatTemplate, Checkpoint, CheckpointError, Config, ConfigError, GenerationConfig, TemplateError, Tokenizer,
+    TokenizerConfig, TokenizerConfigError, TokenizerError, end_ids,
 };
 
 /// A model ready to run on a backend.
@@ -31,6 +33,8 @@ pub struct Model<B: Backend> {
     pub end_ids: Vec<u32>,
     /// Bytes of the weights.
     pub weight_bytes: u64,
+    /// What the user should know of the loading, a line each: types that were converted.
+    pub notices: Vec<String>,
 }
 
 /// The files of a model that lie in memory, such as one embedded in the program.
@@ -52,8 +56,56 @@ pub struct ModelBytes {
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
     /// The folder is not there, or is none.
-    #[error("{}: no such model folder", .0.display())]
-    NoFolder(PathBuf),
+    #[error("{}: no such model folder or GGUF file", .0.display())]
+    NoModel(PathBuf),
+    /// A GGUF file.
+    #[error(transparent)]
+    Gguf(#[from] GgufError),
+    /// A folder with GGUF files and nothing that says which.
+    #[error("{} holds several GGUF files: name one of {}", path.display(), names.join(", "))]
+    SeveralGguf {
+        /// The folder.
+        path: PathBuf,
+        /// The files.
+        names: Vec<String>,
+    },
+    /// A tensor whose element type does not run.
+    #[error("tensor {name} is of type {dtype}, which does not run here: convert the model to one of {runnable}")]
+    UnsupportedType {
+        /// The tensor.
+        name: String,
+        /// Its type.
+        dtype: crate::ggml::GgmlType,
+        /// The types that run.
+        runnable: String,
+    },
+    /// A tensor that could not be converted.
+    #[error("tensor {name} could not be converted: {reason}")]
+    Convert {
+        /// The tensor.
+        name: String,
+        /// Why.
+        reason: String,
+    },
+    /// Tensors that the graph would leave out.
+    #[error(
+        "the file holds {count} tensors that this architecture does not use, {first} among them: the model would be \
+         computed wrongly"
+    )]
+    UnusedTensors {
+        /// How many.
+        count: usize,
+        /// One of them.
+        first: String,
+    },
+    /// The error of one file, with its path.
+    #[error("{}: {source}", path.display())]
+    InFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: Box<LoadError>,
+    },
     /// `config.json` or `generation_config.json`.
     #[error(transparent)]
     Config(#[from] ConfigError),
@@ -73,7 +125,7 @@ pub enum LoadError {
     #[error("chat template: {0}")]
     Template(#[from] TemplateError),
     /// RoPE parameters that cannot be used.
-    #[error("config.json: {0}")]
+    #[error("rotary embedding: {0}")]
     Rope(#[from] RopeError),
     /// A weight that cannot be used as a matrix.
     #[error("tensor {name}: {source}")]
@@ -103,7 +155,46 @@ pub enum LoadError {
     },
 }
 
+/// What is known of a model before its weights are touched.
+struct Parts {
+    config: Config,
+    generation: GenerationConfig,
+    tokenizer: Option<Tokenizer>,
+    tokenizer_config: TokenizerConfig,
+    /// Ids that end a turn, beside those that the configs name.
+    ends: Vec<u32>,
+}
+
 impl<B: Backend> Model<B> {
+    /// Loads a GGUF file, a Hugging Face folder, or the one GGUF file of a folder.
+    ///
+    /// # Errors
+    /// [`LoadError`] names the file, key or tensor at fault.
+    pub fn open(path: impl AsRef<Path>, backend: B) -> Result<Model<B>, LoadError> {
+        let path = path.as_ref();
+        if path.is_file() {
+            return Model::from_gguf(&Gguf::open(path)?, backend);
+        }
+        match gguf_in(path)? {
+            Some(file) => Model::from_gguf(&Gguf::open(file)?, backend),
+            None => Model::from_dir(path, backend),
+        }
+    }
+
+    /// Loads an open GGUF file. Weights stay where they are mapped; types that do not run as they are get converted.
+    ///
+    /// # Errors
+    /// [`LoadError`] names the key or tensor at fault, with the path.
+    pub fn from_gguf(gguf: &Gguf, backend: B) -> Result<Model<B>, LoadError> {
+        let in_file = |source: LoadError| LoadError::InFile { path: gguf.path().to_owned(), source: Box::new(source) };
+        let read = || -> Result<Parts, LoadError> {
+            let Vocabulary { tokenizer, config: tokenizer_config, ends } = Vocabulary::read(gguf)?;
+            let (config, generation) = (Config::from_gguf(gguf)?, GenerationConfig::from_gguf(gguf)?);
+            Ok(Parts { config, generation, tokenizer, tokenizer_config, ends })
+        };
+        read().and_then(|parts| Model::assemble(parts, &Source::Gguf(gguf), backend)).map_err(in_file)
+    }
+
     /// Loads a Hugging Face folder. Weights are mapped, not read; every value is checked once.
     ///
     /// # Errors
@@ -111,7 +202,7 @@ impl<B: Backend> Model<B> {
     pub fn from_dir(dir: impl AsRef<Path>, backend: B) -> Result<Model<B>, LoadError> {
         let dir = dir.as_ref();
         if !dir.is_dir() {
-            return Err(LoadError::NoFolder(dir.to_owned()));
+            return Err(LoadError::NoModel(dir.to_owned()));
         }
         let config = Config::from_dir(dir)?;
         let generation = GenerationConfig::from_dir(dir)?;
@@ -119,7 +210,8 @@ impl<B: Backend> Model<B> {
         let tokenizer = if path.exists() { Some(Tokenizer::from_file(path)?) } else { None };
         let tokenizer_config = TokenizerConfig::from_dir(dir)?;
         let checkpoint = Checkpoint::open(dir)?;
-        Model::assemble(config, generation, tokenizer, &tokenizer_config, &checkpoint, backend)
+        let parts = Parts { config, generation, tokenizer, tokenizer_config, ends: Vec::new() };
+        Model::assemble(parts, &Source::Safetensors(&checkpoint), backend)
     }
 
     /// Loads a model whose files are in memory.
@@ -127,24 +219,18 @@ impl<B: Backend> Model<B> {
     /// # Errors
     /// As [`Model::from_dir`].
     pub fn from_bytes(files: ModelBytes, backend: B) -> Result<Model<B>, LoadError> {
-        Model::assemble(
-            Config::from_json(files.config)?,
-            GenerationConfig::from_json(files.generation_config)?,
-            Some(Tokenizer::from_bytes(files.tokenizer)?),
-            &TokenizerConfig::from_json(files.tokenizer_config)?,
-            &Checkpoint::from_static(files.weights)?,
-            backend,
-        )
+        let parts = Parts {
+            config: Config::from_json(files.config)?,
+            generation: GenerationConfig::from_json(files.generation_config)?,
+            tokenizer: Some(Tokenizer::from_bytes(files.tokenizer)?),
+            tokenizer_config: TokenizerConfig::from_json(files.tokenizer_config)?,
+            ends: Vec::new(),
+        };
+        Model::assemble(parts, &Source::Safetensors(&Checkpoint::from_static(files.weights)?), backend)
     }
 
-    fn assemble(
-        config: Config,
-        generation: GenerationConfig,
-        tokenizer: Option<Tokenizer>,
-        tokenizer_config: &TokenizerConfig,
-        checkpoint: &Checkpoint,
-        backend: B,
-    ) -> Result<Model<B>, LoadError> {
+    fn assemble(parts: Parts, source: &Source, backend: B) -> Result<Model<B>, LoadError> {
+        let Parts { config, generation, tokenizer, tokenizer_config, ends } = parts;
         if let Some(t) = tokenizer.as_ref().filter(|t| t.vocab_size() > config.vocab_size) {
             return Err(LoadError::VocabMismatch { tokenizer: t.vocab_size(), model: config.vocab_size });
         }
@@ -154,14 +240,19 @@ impl<B: Backend> Model<B> {
         };
         let eos = tokenizer_config.special_token("eos_token");
         let eos = eos.and_then(|text| tokenizer.as_ref()?.id(text));
-        let mut loader = Loader { checkpoint, backend: &backend, bytes: 0 };
+        let mut loader = Loader::new(source, &backend);
         let weights = loader.weights(&config)?;
-        let weight_bytes = loader.bytes;
+        let (weight_bytes, notices) = (loader.bytes(), loader.notices()?);
+        let mut end_ids = end_ids(&config, &generation, eos);
+        end_ids.extend(ends);
+        end_ids.sort_unstable();
+        end_ids.dedup();
         Ok(Model {
             weight_bytes,
+            notices,
             decoder: Decoder::new(backend, weights),
             max_positions: config.max_positions,
-            end_ids: end_ids(&config, &generation, eos),
+            end_ids,
             tokenizer: tokenizer.map(Arc::new),
             chat_template,
             generation,
@@ -170,94 +261,25 @@ impl<B: Backend> Model<B> {
     }
 }
 
-/// Brings tensors into the graph, by the names of Hugging Face.
-struct Loader<'a, B> {
-    checkpoint: &'a Checkpoint,
-    backend: &'a B,
-    bytes: u64,
-}
-
-impl<B: Backend> Loader<'_, B> {
-    fn weights(&mut self, c: &Config) -> Result<Weights<B>, LoadError> {
-        let (q, kv) = (c.n_heads * c.head_dim, c.n_kv_heads * c.head_dim);
-        let b = self.backend;
-        let embed = self.matrix("model.embed_tokens.weight", c.vocab_size, c.hidden_size)?;
-        // A checkpoint of a tied model may still carry the copy: the config decides.
-        let head = if c.tie_word_embeddings {
-            None
-        } else {
-            Some(b.weight(self.matrix("lm_head.weight", c.vocab_size, c.hidden_size)?))
-        };
-        let mut layers = Vec::with_capacity(c.n_layers);
-        for l in 0..c.n_layers {
-            let at = |name: &str| format!("model.layers.{l}.{name}");
-            let attn = |name: &str| at(&format!("self_attn.{name}"));
-            let mlp = |name: &str| at(&format!("mlp.{name}"));
-            let qk_norm = if c.qk_norm {
-                let q = self.vector(&attn("q_norm.weight"), c.head_dim)?;
-                Some((b.vector(q), b.vector(self.vector(&attn("k_norm.weight"), c.head_dim)?)))
-            } else {
-                None
-            };
-            layers.push(Layer {
-                attn_norm: b.vector(self.vector(&at("input_layernorm.weight"), c.hidden_size)?),
-                q: self.linear(&attn("q_proj"), q, c.hidden_size, c.qkv_bias)?,
-                k: self.linear(&attn("k_proj"), kv, c.hidden_size, c.qkv_bias)?,
-                v: self.linear(&attn("v_proj"), kv, c.hidden_size, c.qkv_bias)?,
-                o: self.linear(&attn("o_proj"), c.hidden_size, q, c.o_bias)?,
-                qk_norm,
-                mlp_norm: b.vector(self.vector(&at("post_attention_layernorm.weight"), c.hidden_size)?),
-                gate: self.linear(&mlp("gate_proj"), c.intermediate_size, c.hidden_size, false)?,
-                up: self.linear(&mlp("up_proj"), c.intermediate_size, c.hidden_size, false)?,
-                down: self.linear(&mlp("down_proj"), c.hidden_size, c.intermediate_size, false)?,
-            });
-        }
-        Ok(Weights {
-            dims: Dims {
-                hidden: c.hidden_size,
-                intermediate: c.intermediate_size,
-                heads: Heads { queries: c.n_heads, kv: c.n_kv_heads, dim: c.head_dim },
-                vocab: c.vocab_size,
-                eps: c.rms_norm_eps,
-            },
-            embed: b.weight(embed),
-            layers,
-            norm: b.vector(self.vector("model.norm.weight", c.hidden_size)?),
-            head,
-            rope: c.rope.frequencies(c.head_dim)?,
-        })
+/// The GGUF file of a folder that is no Hugging Face folder.
+fn gguf_in(dir: &Path) -> Result<Option<PathBuf>, LoadError> {
+    if dir.join("config.json").exists() {
+        return Ok(None);
     }
-
-    fn linear(&mut self, name: &str, rows: usize, cols: usize, bias: bool) -> Result<Linear<B>, LoadError> {
-        let weight = self.backend.weight(self.matrix(&format!("{name}.weight"), rows, cols)?);
-        let bias = if bias { Some(self.backend.vector(self.vector(&format!("{name}.bias"), rows)?)) } else { None };
-        Ok(Linear { weight, bias })
-    }
-
-    fn matrix(&mut self, name: &str, rows: usize, cols: usize) -> Result<Matrix, LoadError> {
-        let view = self.checkpoint.tensor_of_shape(name, &[rows, cols])?;
-        self.checked(name, &view, rows, cols)
-    }
-
-    fn vector(&mut self, name: &str, len: usize) -> Result<Vec<f32>, LoadError> {
-        let view = self.checkpoint.tensor_of_shape(name, &[len])?;
-        let mut values = vec![0.0; len];
-        self.checked(name, &view, 1, len)?.read_row(0, &mut values);
-        Ok(values)
-    }
-
-    fn checked(&mut self, name: &str, view: &TensorView, rows: usize, cols: usize) -> Result<Matrix, LoadError> {
-        let dtype = match view.dtype {
-            Dtype::F32 => WeightDtype::F32,
-            Dtype::F16 => WeightDtype::F16,
-            Dtype::Bf16 => WeightDtype::Bf16,
-        };
-        let matrix = Matrix::mapped(&view.file, view.range.clone(), dtype, rows, cols)
-            .map_err(|source| LoadError::Matrix { name: name.to_owned(), source })?;
-        if let Some((row, col)) = matrix.first_non_finite(self.backend.host()) {
-            return Err(LoadError::NonFinite { name: name.to_owned(), row, col });
-        }
-        self.bytes += view.range.len() as u64;
-        Ok(matrix)
+    let Ok(entries) = std::fs::read_dir(dir) else { return Ok(None) };
+    let mut names: Vec<String> = entries
+        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+        .filter(|n| n.ends_with(".gguf"))
+        .collect();
+    names.sort();
+    // Of a split model the first file stands for all.
+    names.retain(|name| {
+        let part = name.strip_suffix(".gguf").and_then(|name| name.rsplit_once("-of-")).map(|(head, _)| head);
+        part.is_none_or(|head| head.ends_with("-00001"))
+    });
+    match names.as_slice() {
+        [] => Ok(None),
+        [one] => Ok(Some(dir.join(one))),
+        _ => Err(LoadError::SeveralGguf { path: dir.to_owned(), names }),
     }
 }

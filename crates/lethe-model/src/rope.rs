@@ -1,6 +1,6 @@
 //! The RoPE part of `config.json`, in both layouts: `rope_theta` beside `rope_scaling`, and the newer `rope_parameters`.
 
-use lethe_kernels::{RopeError, RopeScaling};
+use lethe_kernels::{Pairing, RopeError, RopeScaling};
 use serde_json::Value;
 
 use crate::config::{ConfigError, out_of_range, unsupported};
@@ -13,6 +13,8 @@ pub struct Rope {
     pub theta: f64,
     /// How the frequencies are stretched, with the defaults of absent keys filled in.
     pub scaling: RopeScaling,
+    /// Which coordinates of a head turn together, as the weights were laid out.
+    pub pairing: Pairing,
 }
 
 impl Rope {
@@ -21,7 +23,7 @@ impl Rope {
     /// # Errors
     /// [`RopeError`] for parameters that cannot be used; those of a [`Config`](crate::Config) that was read always can.
     pub fn frequencies(&self, head_dim: usize) -> Result<lethe_kernels::Rope, RopeError> {
-        lethe_kernels::Rope::new(head_dim, self.theta, &self.scaling)
+        Ok(lethe_kernels::Rope::new(head_dim, self.theta, &self.scaling)?.paired(self.pairing))
     }
 
     /// Reads the RoPE keys of a whole config.
@@ -47,7 +49,7 @@ impl Rope {
             Some(table) => scaling(&table, original, max_positions)?,
             None => RopeScaling::Default,
         };
-        Ok(Self { theta, scaling })
+        Ok(Self { theta, scaling, pairing: Pairing::Halves })
     }
 }
 

@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use serde_json::Value;
+
 use crate::decoder::{DecoderSpec, UnsupportedDecoder};
 
 /// A tokenizer. Whether a beginning token is added is the business of the post-processor in the file.
@@ -30,8 +32,12 @@ impl Tokenizer {
     /// # Errors
     /// [`TokenizerError::Invalid`], or [`TokenizerError::Decoder`] for a decoder that cannot be streamed.
     pub fn from_bytes(json: impl AsRef<[u8]>) -> Result<Self, TokenizerError> {
-        let mut inner =
-            tokenizers::Tokenizer::from_bytes(json).map_err(|error| TokenizerError::Invalid(error.to_string()))?;
+        check_merges(json.as_ref())?;
+        Self::new(tokenizers::Tokenizer::from_bytes(json).map_err(|error| TokenizerError::Invalid(error.to_string()))?)
+    }
+
+    /// Makes a tokenizer of the library ready for use.
+    pub(crate) fn new(mut inner: tokenizers::Tokenizer) -> Result<Self, TokenizerError> {
         // A prompt is never cut or padded behind the back of the one who counts its tokens.
         inner.with_padding(None);
         inner.with_truncation(None).map_err(|error| TokenizerError::Invalid(error.to_string()))?;
@@ -89,6 +95,25 @@ impl Tokenizer {
     }
 }
 
+/// Every merge must make a token: the library would not survive one that makes a longer text than any token is.
+fn check_merges(json: &[u8]) -> Result<(), TokenizerError> {
+    let file: Value = serde_json::from_slice(json).map_err(|error| TokenizerError::Invalid(error.to_string()))?;
+    let (Value::Object(vocab), Value::Array(merges)) = (&file["model"]["vocab"], &file["model"]["merges"]) else {
+        return Ok(());
+    };
+    for (index, merge) in merges.iter().enumerate() {
+        // older files write a pair as one line
+        let whole = match merge {
+            Value::String(line) => line.replacen(' ', "", 1),
+            pair => [&pair[0], &pair[1]].into_iter().filter_map(Value::as_str).collect(),
+        };
+        if !vocab.contains_key(&whole) {
+            return Err(TokenizerError::BadMerge { index, line: merge.to_string().chars().take(60).collect() });
+        }
+    }
+    Ok(())
+}
+
 /// Why a tokenizer cannot be read or used.
 #[derive(Debug, thiserror::Error)]
 pub enum TokenizerError {
@@ -104,8 +129,58 @@ pub enum TokenizerError {
     #[error("cannot be read: {0}")]
     Read(std::io::Error),
     /// The text is no tokenizer.
-    #[error("not a valid tokenizer.json: {0}")]
+    #[error("not a valid tokenizer: {0}")]
     Invalid(String),
+    /// GGUF metadata of the wrong type.
+    #[error(transparent)]
+    Gguf(#[from] crate::gguf::GgufError),
+    /// GGUF metadata that a tokenizer cannot do without.
+    #[error("metadata key `{0}` is missing: the file holds no complete tokenizer; convert the model again")]
+    Missing(&'static str),
+    /// Lists of GGUF metadata that should be equally long.
+    #[error("`tokenizer.ggml.{key}` has {found} entries for {tokens} tokens: the file is damaged")]
+    Lengths {
+        /// Entries of `tokenizer.ggml.tokens`.
+        tokens: usize,
+        /// The other list.
+        key: &'static str,
+        /// Its entries.
+        found: usize,
+    },
+    /// A special token outside the vocabulary.
+    #[error("metadata key `{key}` is {id}, the vocabulary has {vocab} tokens: the file is damaged")]
+    NoSuchToken {
+        /// The key.
+        key: String,
+        /// The id it gives.
+        id: f64,
+        /// Tokens there are.
+        vocab: usize,
+    },
+    /// A token of the list that is there twice.
+    #[error("token {0:?} is there twice: the file is damaged")]
+    Twice(String),
+    /// A merge that is not two tokens, or does not make one.
+    #[error("merge {index} is {line:?}, not two tokens with a space between that make a third: the file is damaged")]
+    BadMerge {
+        /// Which merge.
+        index: usize,
+        /// The text.
+        line: String,
+    },
+    /// A kind of tokenizer that is not read from GGUF.
+    #[error("tokenizer model {0:?} is not supported: `gpt2` (byte-level BPE) and `llama` (SentencePiece BPE) are")]
+    UnknownModel(String),
+    /// A pre-tokenizer whose pattern is not known.
+    #[error(
+        "pre-tokenizer {name:?} (`tokenizer.ggml.pre`) is not supported, and guessing would give wrong ids: known are {known}"
+    )]
+    UnknownPre {
+        /// Its name.
+        name: String,
+        /// Those that are known.
+        known: String,
+    },
     /// Its text cannot be produced token by token.
     #[error(transparent)]
     Decoder(#[from] UnsupportedDecoder),

@@ -253,3 +253,16 @@ fn files_are_named_in_errors() {
     std::fs::write(dir.path().join("config.json"), r#"{"model_type": "bert"}"#).unwrap();
     refused(Config::from_dir(dir.path()), &["config.json", "bert"]);
 }
+
+#[test]
+fn published_configs_give_every_tensor_its_shape() {
+    // The published sizes, parameter for parameter: shapes, biases, norms and ties are all right.
+    let all: Value = serde_json::from_str(include_str!("fixtures/configs.json")).unwrap();
+    let all = all.as_object().unwrap();
+    assert_eq!(all.len(), 12, "the paper's models and the dense Qwen3");
+    for (name, entry) in all {
+        let config = Config::from_json(entry["config"].to_string()).unwrap();
+        let parameters: usize = config.tensors().iter().map(|(_, shape)| shape.iter().product::<usize>()).sum();
+        assert_eq!(parameters as u64, entry["parameters"].as_u64().unwrap(), "{name}");
+    }
+}

@@ -86,3 +86,10 @@ fn decoders_that_cannot_be_streamed_are_refused() {
         assert!(matches!(&error, TokenizerError::Decoder(_)) && error.to_string().contains(word), "{error}");
     }
 }
+
+#[test]
+fn a_merge_that_makes_no_token_is_an_error() {
+    let json = r#"{"version": "1.0", "added_tokens": [], "model": {"type": "BPE", "vocab": {"a": 0, "b": 1}, "merges": ["a b"]}}"#;
+    let error = Tokenizer::from_bytes(json).unwrap_err().to_string();
+    assert!(error.contains("merge 0") && error.contains("a b"), "{error}");
+}

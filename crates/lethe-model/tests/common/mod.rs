@@ -37,7 +37,12 @@ pub(crate) struct Golden {
 /// Reads `golden.safetensors` of a fixture model.
 pub(crate) fn golden(model: &str) -> Golden {
     let dir = fixture("models").join(model);
-    let bytes = std::fs::read(dir.join("golden.safetensors")).unwrap();
+    read_golden(&dir.join("golden.safetensors"), dir.clone())
+}
+
+/// Reads the goldens of the model at `model`.
+pub(crate) fn read_golden(path: &Path, model: PathBuf) -> Golden {
+    let bytes = std::fs::read(path).unwrap();
     let file = SafeTensors::deserialize(&bytes).unwrap();
     let (ids, logits) = (file.tensor("input_ids").unwrap(), file.tensor("logits").unwrap());
     assert_eq!((ids.dtype(), logits.dtype()), (Dtype::I64, Dtype::F32));
@@ -48,7 +53,7 @@ pub(crate) fn golden(model: &str) -> Golden {
         ids: ids.data().chunks_exact(8).map(id).collect(),
         logits: logits.data().chunks_exact(4).map(logit).collect(),
         vocab: logits.shape()[1],
-        dir,
+        dir: model,
     }
 }
 
