@@ -5,13 +5,14 @@ use std::time::Instant;
 
 use lethe_kv::{Granularity, PAGE_SLOTS, SeqCache};
 use lethe_model::{Backend, Detokenizer};
-use lethe_policy::{Ask, Bound, ProtectPrompt};
+use lethe_policy::{Ask, Bound, LayerState, ProtectPrompt};
 
 use crate::core::{Core, finish};
 use crate::event::{Event, Failure, FinishReason, Limit};
 use crate::request::{Generation, SubmitError};
 use crate::sampling::Sampler;
 use crate::sequence::{Sequence, Turn};
+use crate::thinking::Watch;
 
 impl<B: Backend> Core<B> {
     /// A turn that is in order.
@@ -38,6 +39,9 @@ impl<B: Backend> Core<B> {
             return Err(SubmitError::ZeroTokens);
         }
         generation.sampling.validate(vocab)?;
+        if let Some(budget) = &generation.thinking {
+            budget.validate(self.model.tokenizer.as_deref(), vocab)?;
+        }
         if generation.stop.iter().any(String::is_empty) {
             return Err(SubmitError::EmptyStop);
         }
@@ -48,21 +52,21 @@ impl<B: Backend> Core<B> {
             generation.stop_ids.extend(&self.model.end_ids);
         }
         let asked = generation.max_tokens.unwrap_or(usize::MAX);
+        let tokenizer = self.model.tokenizer.as_ref();
         let mut sampler = Sampler::new(generation.sampling.clone(), vocab);
         sampler.saw_prompt(&feed);
         Ok(Turn {
             leftover,
+            restart: None,
+            cached: 0,
             fed: 0,
             carry: Vec::new(),
             output: Vec::new(),
             max_tokens: asked.min(left),
             limit: if asked <= left { Limit::MaxTokens(asked) } else { Limit::Positions(limit) },
             sampler,
-            detokenizer: self
-                .model
-                .tokenizer
-                .as_ref()
-                .map(|t| Detokenizer::new(Arc::clone(t), generation.stop.clone(), true)),
+            detokenizer: tokenizer.map(|t| Detokenizer::new(Arc::clone(t), generation.stop.clone(), true)),
+            watch: generation.thinking.clone().zip(tokenizer).map(|(b, t)| Watch::new(b, Arc::clone(t))),
             generation,
             feed,
             submitted: Instant::now(),
@@ -75,8 +79,11 @@ impl<B: Backend> Core<B> {
     fn worst_case(&self, seq: &Sequence) -> Result<(usize, usize), SubmitError> {
         let turn = &seq.turn;
         let protect = seq.policy.protect_prompt();
+        // A turn that begins anew asks for what a new request would.
+        let cache = seq.cache.as_ref().filter(|_| turn.restart.is_none());
+        let left = |l: &LayerState| if cache.is_some() { l.left } else { 0 };
         // What stays pinned when the turn begins: with `newest`, earlier prompts lose their marks.
-        let (present, pins) = match &seq.cache {
+        let (present, pins) = match cache {
             None => (0, 0),
             Some(c) => {
                 let pins = |l| match protect {
@@ -94,10 +101,10 @@ impl<B: Backend> Core<B> {
             pinned: pins + new_pins,
             // A first prompt that is pinned covers the sinks, or the policy counts what it lacks. In later turns the first
             // slots may be anything: all the sinks count.
-            unpinned_sinks: if seq.cache.is_none() && protect != ProtectPrompt::None { 0 } else { usize::MAX },
+            unpinned_sinks: if cache.is_none() && protect != ProtectPrompt::None { 0 } else { usize::MAX },
             max_tokens: turn.max_tokens,
-            left: seq.states.iter().map(|s| s.left).max().unwrap_or(0),
-            left_total: seq.states.iter().map(|s| s.left).sum(),
+            left: seq.states.iter().map(left).max().unwrap_or(0),
+            left_total: seq.states.iter().map(left).sum(),
         };
         let Bound { per_layer, total } = seq.policy.bound(&ask)?;
         let shape = self.shape();
@@ -141,6 +148,8 @@ impl<B: Backend> Core<B> {
             let Some(mut seq) = self.waiting.pop_front() else { return };
             seq.bound = slots;
             seq.begin_turn();
+            // A restart may have held more than it will ever need. Shrinking cannot fail.
+            let _ = seq.cache_mut().regrant(pages, slots);
             seq.turn.output.reserve_exact(seq.turn.max_tokens);
             seq.turn.admitted = Some(Instant::now());
             self.running.push(seq);

@@ -18,7 +18,7 @@ use crate::options::{EngineError, EngineOptions};
 use crate::request::{Generation, Request, SubmitError};
 use crate::rounds::{self, RoundScratch};
 use crate::sampling::SampleScratch;
-use crate::sequence::{Sequence, Shared, Sink, layer_len};
+use crate::sequence::{Sequence, Shared, Sink, Turn, layer_len};
 
 /// The engine's state between steps.
 pub struct Core<B: Backend> {
@@ -193,7 +193,7 @@ impl<B: Backend> Core<B> {
         generation: Generation,
         sink: Sink,
     ) -> Result<Arc<Shared>, SubmitError> {
-        let at = self.parked.iter().position(|s| s.id == session).ok_or(SubmitError::UnknownSession(session))?;
+        let at = self.parked(session)?;
         let old = &self.parked[at];
         // The last token of the answer was sampled and never fed: it comes first now.
         let mut feed = Vec::with_capacity(prompt.len() + 1);
@@ -201,6 +201,16 @@ impl<B: Backend> Core<B> {
         let leftover = feed.len();
         feed.extend(prompt);
         let turn = self.turn(feed, leftover, old.position as usize, generation)?;
+        self.enqueue_parked(at, turn, sink)
+    }
+
+    /// Where among the parked ones a session is.
+    pub(crate) fn parked(&self, session: u64) -> Result<usize, SubmitError> {
+        self.parked.iter().position(|s| s.id == session).ok_or(SubmitError::UnknownSession(session))
+    }
+
+    /// Queues the parked session at `at` for a turn, if that could fit.
+    pub(crate) fn enqueue_parked(&mut self, at: usize, turn: Turn, sink: Sink) -> Result<Arc<Shared>, SubmitError> {
         let seq = &mut self.parked[at];
         let turn_before = std::mem::replace(&mut seq.turn, turn);
         if let Err(e) = self.could_fit(&self.parked[at]) {
@@ -263,6 +273,7 @@ impl<B: Backend> Core<B> {
         let seq = &mut self.running[entry.seq];
         let rows = entry.span.rows;
         seq.position += rows as u32;
+        seq.tokens.extend_from_slice(&self.plan.tokens[entry.span.start..entry.span.start + rows]);
         if seq.turn.prefilling() {
             seq.turn.fed += rows;
             let (done, total) = (seq.turn.fed, seq.turn.feed.len());
@@ -277,7 +288,7 @@ impl<B: Backend> Core<B> {
                 let last_row = entry.span.start + rows - 1;
                 let logits = self.workspace.logits(&self.model.decoder, i);
                 if logits.iter().all(|x| x.is_finite()) {
-                    match seq.turn.sampler.sample(logits, u64::from(seq.position), &mut self.sampling) {
+                    match seq.turn.choose(logits, u64::from(seq.position), &mut self.sampling) {
                         Some(id) => take_token(seq, id),
                         None => Some(Err(Failure::NothingToSample)),
                     }
@@ -345,12 +356,18 @@ impl<B: Backend> Core<B> {
 /// Tells the caller of the end of a turn, and keeps the cache where that was asked for and makes sense: a prompt that was
 /// cut off half read is no past to go on from, unless none of it was read.
 pub(crate) fn finish(mut seq: Sequence, reason: FinishReason, parked: &mut Vec<Sequence>) {
-    let untouched = seq.turn.fed == 0 && seq.turn.leftover > 0;
+    // A restart cuts the cache when it is admitted, any other turn touches it with its first row.
+    let untouched = match seq.turn.restart {
+        Some(_) => seq.turn.admitted.is_none(),
+        None => seq.turn.fed == 0 && seq.turn.leftover > 0,
+    };
     let keep =
         seq.turn.generation.keep && seq.cache.is_some() && !seq.abandoned() && (untouched || !seq.turn.prefilling());
     let done = Box::new(seq.finished(reason, keep, Instant::now()));
     if keep {
-        seq.pending = if untouched { seq.turn.feed.first().copied() } else { seq.turn.output.last().copied() };
+        if !untouched {
+            seq.pending = seq.turn.output.last().copied();
+        }
         let (held, slots) = (seq.cache().grant().held(), seq.cache().max_len());
         // Between turns only what is held stays promised. Shrinking cannot fail.
         let _ = seq.cache_mut().regrant(held, slots);

@@ -29,6 +29,14 @@ enum Command {
         events: Sender<Event>,
         reply: Sender<Result<Arc<Shared>, SubmitError>>,
     },
+    Resume {
+        session: u64,
+        prompt: Vec<u32>,
+        system_tokens: usize,
+        generation: Box<Generation>,
+        events: Sender<Event>,
+        reply: Sender<Result<Arc<Shared>, SubmitError>>,
+    },
     Release {
         session: u64,
         reply: Sender<bool>,
@@ -83,7 +91,7 @@ impl Engine {
         Ok(Stream { id, events: inbox, shared })
     }
 
-    /// A further turn of a kept session.
+    /// A further turn of a kept session: only what is new, read after all that the cache still holds.
     ///
     /// # Errors
     /// [`SubmitError`]; the session is as before.
@@ -91,6 +99,26 @@ impl Engine {
         let (events, inbox) = channel();
         let generation = Box::new(generation);
         let shared = self.ask(|reply| Command::Append { session, prompt, generation, events, reply })??;
+        Ok(Stream { id: session, events: inbox, shared })
+    }
+
+    /// A further turn of a kept session, whose `prompt` is the whole conversation as a chat template renders it, the first
+    /// `system_tokens` of it the system message. The front of it that the session holds complete is not computed again;
+    /// output and report are those of a new request with the session's policy, bit for bit.
+    ///
+    /// # Errors
+    /// [`SubmitError`]; the session is as before.
+    pub fn resume(
+        &self,
+        session: u64,
+        prompt: Vec<u32>,
+        system_tokens: usize,
+        generation: Generation,
+    ) -> Result<Stream, SubmitError> {
+        let (events, inbox) = channel();
+        let generation = Box::new(generation);
+        let shared =
+            self.ask(|reply| Command::Resume { session, prompt, system_tokens, generation, events, reply })??;
         Ok(Stream { id: session, events: inbox, shared })
     }
 
@@ -169,6 +197,9 @@ fn obey<B: Backend>(core: &mut Core<B>, command: Command) {
         }
         Command::Append { session, prompt, generation, events, reply } => {
             let _ = reply.send(core.enqueue_turn(session, prompt, *generation, sink(events)));
+        }
+        Command::Resume { session, prompt, system_tokens, generation, events, reply } => {
+            let _ = reply.send(core.enqueue_resumed(session, prompt, system_tokens, *generation, sink(events)));
         }
         Command::Release { session, reply } => {
             let _ = reply.send(core.release(session));

@@ -100,8 +100,10 @@ pub struct Finished {
 pub struct Usage {
     /// Tokens of this turn's prompt.
     pub prompt_tokens: usize,
-    /// Tokens generated.
+    /// Tokens generated, forced ones too.
     pub completion_tokens: usize,
+    /// Tokens of the prompt that were in the cache already and not computed again ([`crate::Engine::resume`]).
+    pub cached_tokens: usize,
 }
 
 /// What the cache did during a sequence's life (all turns so far).
@@ -123,6 +125,9 @@ pub struct KvReport {
     pub evicted: usize,
     /// Score dropped over score before, per round.
     pub dropped_mass: DroppedMass,
+    /// Sparsity of each layer's scores now, from 0 (flat) to 1 (one slot has all): `hoyer` of policies.md, the mean over
+    /// lanes where lanes have scores of their own. Empty for policies without scores. `[layers]`
+    pub hoyer: Vec<f64>,
     /// Most bytes held at the end of a step, before the cut.
     pub peak_bytes: u64,
     /// Mean over steps of the bytes held.

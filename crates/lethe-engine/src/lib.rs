@@ -17,9 +17,11 @@ mod event;
 mod memory;
 mod options;
 mod request;
+mod resume;
 mod rounds;
 mod sampling;
 mod sequence;
+mod thinking;
 
 pub use crate::core::Core;
 pub use engine::{Engine, Stream};
@@ -28,3 +30,4 @@ pub use memory::{BadMemoryAmount, MemoryAmount, available_memory, human_bytes};
 pub use options::{EngineError, EngineOptions};
 pub use request::{Generation, Request, SubmitError};
 pub use sampling::{BadSampling, SampleScratch, Sampler, Sampling, argmax, uniform};
+pub use thinking::ThinkingBudget;

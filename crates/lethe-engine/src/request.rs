@@ -4,6 +4,7 @@ use lethe_policy::{PolicyError, PolicySpec};
 
 use crate::Sampling;
 use crate::sampling::BadSampling;
+use crate::thinking::ThinkingBudget;
 
 /// A new sequence: a prompt, a policy for its cache, and how to generate.
 #[derive(Clone, Debug)]
@@ -38,8 +39,10 @@ pub struct Generation {
     pub stop_ids: Vec<u32>,
     /// Go on past the model's end ids.
     pub ignore_eos: bool,
-    /// Keep the cache when the turn ends, for [`crate::Engine::append`].
+    /// Keep the cache when the turn ends, for [`crate::Engine::append`] and [`crate::Engine::resume`].
     pub keep: bool,
+    /// How long the model may think before thinking is closed for it; `None` is as long as it wants.
+    pub thinking: Option<ThinkingBudget>,
 }
 
 /// A request that was refused. Nothing was queued.
@@ -100,6 +103,30 @@ pub enum SubmitError {
     /// Stop strings are text.
     #[error("stop strings need a tokenizer, and this model has none: use stop ids")]
     StopNeedsTokenizer,
+    /// Thinking is told from the answer by its text.
+    #[error("a reasoning budget needs a tokenizer, and this model has none: leave the budget out")]
+    BudgetNeedsTokenizer,
+    /// A tag of a reasoning budget is empty.
+    #[error("a reasoning budget needs an opening and a closing tag, and one of them is empty")]
+    EmptyTag,
+    /// An id to be forced is outside the vocabulary.
+    #[error("token {index} of those that close thinking is {id}, the vocabulary ends at {}", vocab - 1)]
+    CloseTokenOutOfRange {
+        /// Where among them.
+        index: usize,
+        /// The id.
+        id: u32,
+        /// Size of the vocabulary.
+        vocab: usize,
+    },
+    /// What is forced would leave thinking open.
+    #[error("the tokens that close thinking read `{text}`, without the closing tag {tag}: add it")]
+    CloseWithoutTag {
+        /// Their text.
+        text: String,
+        /// The tag.
+        tag: String,
+    },
     /// The session is unknown, still busy, or was not kept.
     #[error("session {0} is not waiting for a turn: keep a session to append to it")]
     UnknownSession(u64),

@@ -190,11 +190,16 @@ impl Sampler {
             return None;
         }
         let id = if self.params.temperature == 0.0 { best } else { self.draw(logits, best, position, scratch) };
+        self.chose(id);
+        Some(id)
+    }
+
+    /// Counts a token of the output, sampled or chosen by others.
+    pub fn chose(&mut self, id: u32) {
         if let Some(n) = self.output.get_mut(id as usize) {
             *n += 1;
             self.seen[id as usize] += 1;
         }
-        Some(id)
     }
 
     fn penalise(&self, logits: &mut [f32]) {

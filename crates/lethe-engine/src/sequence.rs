@@ -11,7 +11,9 @@ use lethe_policy::{LayerState, Policy, Prefill, ProtectPrompt, Scoring, fold};
 
 use crate::event::{DroppedMass, Event, Finished, KvReport, Limit, Timing, Usage};
 use crate::request::Generation;
-use crate::sampling::Sampler;
+use crate::resume::Restart;
+use crate::sampling::{SampleScratch, Sampler};
+use crate::thinking::Watch;
 
 /// Where the events of a sequence go.
 pub(crate) type Sink = Box<dyn FnMut(Event) + Send + Sync>;
@@ -43,7 +45,7 @@ pub(crate) struct KvStats {
 }
 
 impl KvStats {
-    fn new(layers: usize) -> KvStats {
+    pub(crate) fn new(layers: usize) -> KvStats {
         KvStats {
             peak_slots: vec![0; layers],
             rounds: vec![0; layers],
@@ -103,6 +105,8 @@ pub(crate) struct Sequence {
     pub(crate) pending: Option<u32>,
     /// Tokens fed, over all turns: the position of the next one.
     pub(crate) position: u32,
+    /// The tokens themselves, whether their slots are still there or not. `[position]`
+    pub(crate) tokens: Vec<u32>,
     /// Positions below this one are the system message.
     pub(crate) system: u32,
     pub(crate) turn: Turn,
@@ -116,6 +120,10 @@ pub(crate) struct Turn {
     pub(crate) fed: usize,
     /// The first so many of `feed` are not prompt, so not pinned.
     pub(crate) leftover: usize,
+    /// What becomes of the session when the turn is admitted; `None` goes on from where it is.
+    pub(crate) restart: Option<Restart>,
+    /// The first so many of `feed` were in the cache before the turn.
+    pub(crate) cached: usize,
     /// Mass of the prompt's counting queries in earlier chunks. `[layers][kv heads][slots at the prompt's end]`
     pub(crate) carry: Vec<Vec<f32>>,
     /// Answer so far.
@@ -124,6 +132,7 @@ pub(crate) struct Turn {
     pub(crate) limit: Limit,
     pub(crate) sampler: Sampler,
     pub(crate) detokenizer: Option<Detokenizer>,
+    pub(crate) watch: Option<Watch>,
     pub(crate) generation: Generation,
     pub(crate) submitted: Instant,
     pub(crate) admitted: Option<Instant>,
@@ -139,6 +148,21 @@ impl Turn {
     /// True until the whole prompt is in the cache.
     pub(crate) fn prefilling(&self) -> bool {
         self.fed < self.feed.len()
+    }
+
+    /// The next token: the one that a reasoning budget demands, or the sampler's. `None` when every token is banned.
+    pub(crate) fn choose(&mut self, logits: &mut [f32], position: u64, scratch: &mut SampleScratch) -> Option<u32> {
+        let id = match self.watch.as_ref().and_then(Watch::next) {
+            Some(id) => {
+                self.sampler.chose(id);
+                id
+            }
+            None => self.sampler.sample(logits, position, scratch)?,
+        };
+        if let Some(watch) = &mut self.watch {
+            watch.saw(id);
+        }
+        Some(id)
     }
 }
 
@@ -164,6 +188,7 @@ impl Sequence {
             bound: 0,
             pending: None,
             position: 0,
+            tokens: Vec::new(),
             system: system as u32,
             turn,
         }
@@ -187,12 +212,15 @@ impl Sequence {
         self.shared.abandoned.load(Ordering::Relaxed)
     }
 
-    /// Marks for the slots of a new turn: with `newest`, earlier prompts lose theirs.
+    /// Marks for the slots of a new turn: with `newest`, earlier prompts lose theirs. A restart begins all anew.
     pub(crate) fn begin_turn(&mut self) {
-        if self.policy.protect_prompt() == ProtectPrompt::Newest {
+        if let Some(restart) = self.turn.restart {
+            self.restart(restart);
+        } else if self.policy.protect_prompt() == ProtectPrompt::Newest {
             let system = self.system;
             self.cache_mut().pin(|position| position < system);
         }
+        self.tokens.reserve_exact(self.turn.feed.len() + self.turn.max_tokens);
     }
 
     /// The span of the next chunk, at row `start`, of at most `room` rows. A decoding sequence always has one row.
@@ -283,6 +311,17 @@ impl Sequence {
         }
     }
 
+    /// How sparse the scores of each layer are; nothing for policies without scores. `[layers]`
+    fn hoyer(&self) -> Vec<f64> {
+        let (Some(cache), Some(_)) = (&self.cache, self.scoring) else { return Vec::new() };
+        let lanes = match self.policy.granularity() {
+            lethe_policy::Granularity::Layer => 1,
+            lethe_policy::Granularity::Head => cache.shape().kv_heads,
+        };
+        let layer = |l| (0..lanes).map(|h| lethe_policy::hoyer(cache.scores(l, h))).sum::<f64>() / lanes as f64;
+        (0..cache.shape().layers).map(layer).collect()
+    }
+
     /// What the cache did so far.
     pub(crate) fn kv_report(&self) -> KvReport {
         let layers = self.states.len();
@@ -306,6 +345,7 @@ impl Sequence {
                 mean: if rounds == 0 { 0.0 } else { s.dropped_sum / rounds as f64 },
                 max: s.dropped_max,
             },
+            hoyer: self.hoyer(),
             peak_bytes: s.peak_bytes,
             mean_bytes: mean(s.bytes_sum) as u64,
             saturated: s.saturated,
@@ -324,7 +364,11 @@ impl Sequence {
         Finished {
             reason,
             limit: (reason == crate::FinishReason::Length).then_some(t.limit),
-            usage: Usage { prompt_tokens: t.prompt_tokens(), completion_tokens: t.output.len() },
+            usage: Usage {
+                prompt_tokens: t.prompt_tokens(),
+                completion_tokens: t.output.len(),
+                cached_tokens: t.cached,
+            },
             token_ids: t.output.clone(),
             kv: self.kv_report(),
             timing,

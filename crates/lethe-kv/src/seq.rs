@@ -48,6 +48,13 @@ impl Track {
         self.scores.truncate(keep.len());
         self.pins = self.pinned.iter().filter(|&&p| p).count();
     }
+
+    fn truncate(&mut self, slots: usize) {
+        self.positions.truncate(slots);
+        self.pinned.truncate(slots);
+        self.scores.truncate(slots);
+        self.pins = self.pinned.iter().filter(|&&p| p).count();
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -260,6 +267,28 @@ impl SeqCache {
         compact(&mut self.grant, storage, &mut tables[lane], keep)?;
         tracks[lane].retain(keep);
         Ok(())
+    }
+
+    /// Slots at the front of every lane, the same number in each, that hold positions 0, 1, 2 and so on: what a further
+    /// prompt may share, since nothing was ever forgotten there.
+    pub fn pristine(&self) -> usize {
+        let front = |t: &Track| t.positions.iter().zip(0..).take_while(|&(&p, slot): &(&u32, u32)| p == slot).count();
+        self.layers.iter().flat_map(|l| &l.tracks).map(front).min().unwrap_or(0)
+    }
+
+    /// Keeps the first `slots` slots of every lane of every layer, or all of a lane that has no more, as
+    /// [`SeqCache::retain`] of those would: they keep position, score and mark, and freed pages are back in the pool on
+    /// return. No slot moves and no page is written, so that nothing can fail; a last page that is shared is copied by the
+    /// next append.
+    pub fn truncate(&mut self, slots: usize) {
+        for Layer { tracks, tables } in &mut self.layers {
+            for table in tables {
+                for page in table.drain(slots.div_ceil(PAGE_SLOTS).min(table.len())..) {
+                    self.grant.give_back(page);
+                }
+            }
+            tracks.iter_mut().for_each(|t| t.truncate(slots));
+        }
     }
 
     /// A second sequence with the same past, living under its own grant. Pages are shared until one side writes.

@@ -1,4 +1,5 @@
-//! The paged cache against a naive one: a `Vec` of slots per lane. Random appends, retains, forks, pins and drops;
+//! The paged cache against a naive one: a `Vec` of slots per lane. Random appends, retains, truncations, forks, pins and
+//! drops;
 //! after every operation the books balance and every slot reads back what was written.
 
 use lethe_kv::{
@@ -89,7 +90,7 @@ fn run(seed: u64, granularity: Granularity, dtype: KvDtype) {
     let mut pairs: Vec<Pair> = Vec::new();
     let mut tag = 0.0;
     for _ in 0..300 {
-        match rng.below(10) {
+        match rng.below(11) {
             0 | 1 => {
                 if let Ok(grant) = ledger.reserve(rng.below(120)) {
                     let cache = SeqCache::new(shape, granularity, grant, 64);
@@ -176,6 +177,16 @@ fn run(seed: u64, granularity: Granularity, dtype: KvDtype) {
                 pair.cache.pin(|p| p < upto);
                 pair.naive.iter_mut().flatten().flatten().for_each(|s| s.pinned = s.position < upto);
             }
+            9 if !pairs.is_empty() => {
+                let i = rng.below(pairs.len());
+                let pair = &mut pairs[i];
+                let front = |slots: &Vec<Slot>| (0..slots.len()).take_while(|&s| slots[s].position == s as u32).count();
+                let pristine = pair.naive.iter().flatten().map(front).min().unwrap_or(0);
+                assert_eq!(pair.cache.pristine(), pristine);
+                let slots = rng.below(2 * pair.cache.max_len() + 2);
+                pair.cache.truncate(slots);
+                pair.naive.iter_mut().flatten().for_each(|lane| lane.truncate(slots));
+            }
             _ if !pairs.is_empty() => {
                 let i = rng.below(pairs.len());
                 pairs.swap_remove(i);
@@ -244,6 +255,39 @@ fn freed_pages_serve_others_at_once() {
     seq.retain(&mut arena, 0, &[]).unwrap();
     assert!(seq.is_empty());
     assert_eq!(ledger.free(), 8);
+}
+
+#[test]
+fn a_truncated_cache_frees_pages_and_leaves_shared_ones_alone() {
+    let (ledger, mut arena, mut seq) = ten_slots();
+    seq.append(&mut arena, 0, 10..32, false).unwrap();
+    write(&mut arena, seq.lane(0, 0), 4, 7.0);
+    write(&mut arena, seq.lane(0, 0), 5, 8.0);
+    let mut other = seq.fork(ledger.reserve(2).unwrap()).unwrap();
+    other.truncate(5);
+    assert_eq!((other.len(0, 0), ledger.free(), ledger.shared()), (5, 6, 1));
+    // the next append copies before it writes
+    other.append(&mut arena, 0, 5..6, false).unwrap();
+    write(&mut arena, other.lane(0, 0), 5, 9.0);
+    assert_eq!(read(&arena, seq.lane(0, 0), 5)[0], 8.0);
+    assert_eq!((read(&arena, other.lane(0, 0), 4)[0], read(&arena, other.lane(0, 0), 5)[0]), (7.0, 9.0));
+    check_integrity(&ledger, [&seq, &other]).unwrap();
+    seq.truncate(0);
+    assert!(seq.is_empty());
+    assert_eq!(ledger.free(), 7);
+    // positions begin anew
+    seq.append(&mut arena, 0, 0..3, true).unwrap();
+    assert_eq!((seq.pristine(), seq.pins(0, 0)), (3, 3));
+}
+
+#[test]
+fn only_what_was_never_cut_is_pristine() {
+    let (_ledger, mut arena, mut seq) = ten_slots();
+    assert_eq!(seq.pristine(), 10);
+    seq.retain(&mut arena, 0, &[0, 1, 2, 4, 9]).unwrap();
+    assert_eq!(seq.pristine(), 3);
+    seq.retain(&mut arena, 0, &[1, 2]).unwrap();
+    assert_eq!(seq.pristine(), 0);
 }
 
 #[test]
