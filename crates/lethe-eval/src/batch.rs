@@ -41,11 +41,30 @@ pub fn answers<B: Backend>(
     requests: impl IntoIterator<Item = Request>,
     mut progress: impl FnMut(usize),
 ) -> Result<Vec<Answer>, BatchError> {
+    let mut found = Vec::new();
+    each_answer(model, options, requests, |index, answer| {
+        found.push((index, answer));
+        progress(found.len());
+    })?;
+    found.sort_by_key(|(index, _)| *index);
+    Ok(found.into_iter().map(|(_, answer)| answer).collect())
+}
+
+/// As [`answers`], but every answer is handed over with its index as soon as it is there.
+///
+/// # Errors
+/// As [`answers`].
+pub fn each_answer<B: Backend>(
+    model: &Arc<Model<B>>,
+    options: EngineOptions,
+    requests: impl IntoIterator<Item = Request>,
+    mut done: impl FnMut(usize, Answer),
+) -> Result<(), BatchError> {
     let mut core = Core::new(Arc::clone(model), options)?;
-    let mut places: Vec<Arc<Mutex<Place>>> = Vec::new();
+    let mut open: Vec<(usize, Arc<Mutex<Place>>)> = Vec::new();
     for (index, request) in requests.into_iter().enumerate() {
         let place = Arc::new(Mutex::new(Place::default()));
-        places.push(Arc::clone(&place));
+        open.push((index, Arc::clone(&place)));
         core.submit(index as u64, request, move |event| {
             if let Ok(mut place) = place.lock() {
                 place.take(event);
@@ -53,20 +72,21 @@ pub fn answers<B: Backend>(
         })
         .map_err(|source| BatchError::Submit { index, source })?;
     }
-    let mut told = 0;
     while core.step() {
-        let done = places.iter().filter(|p| p.lock().is_ok_and(|p| p.end.is_some())).count();
-        if done > told {
-            told = done;
-            progress(done);
-        }
+        open.retain(|(index, place)| {
+            let mut place = place.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            let Some(end) = place.end.take() else { return true };
+            done(*index, Answer { text: std::mem::take(&mut place.text), end });
+            false
+        });
     }
-    let answer = |place: &Arc<Mutex<Place>>| {
+    for (index, place) in open {
         let mut place = place.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let gone = || Err(Failure::Cache("the engine ended before the request did".into()));
-        Answer { text: std::mem::take(&mut place.text), end: place.end.take().unwrap_or_else(gone) }
-    };
-    Ok(places.iter().map(answer).collect())
+        let end = place.end.take().unwrap_or_else(gone);
+        done(index, Answer { text: std::mem::take(&mut place.text), end });
+    }
+    Ok(())
 }
 
 #[derive(Default)]

@@ -1,0 +1,28 @@
+//! What the comparisons with other implementations share: arguments, the model, files of JSON lines.
+
+use lethe_kernels::{Cpu, CpuOptions};
+use lethe_model::{CpuBackend, Model};
+
+pub(crate) type Fault = Box<dyn std::error::Error>;
+
+/// The model at a path.
+pub(crate) fn open(path: &str) -> Result<Model<CpuBackend>, Fault> {
+    let backend = CpuBackend::new(Cpu::new(CpuOptions::default())?);
+    // Model::open as soon as there is one
+    Ok(Model::open(path, backend)?)
+}
+
+/// Exactly these arguments.
+#[allow(dead_code)] // not every comparison has a fixed number
+pub(crate) fn arguments<const N: usize>(usage: &str) -> Result<[String; N], Fault> {
+    let given: Vec<String> = std::env::args().skip(1).collect();
+    given.try_into().map_err(|_| format!("arguments: {usage}").into())
+}
+
+/// Every line of a file as a value.
+#[allow(dead_code)] // not every comparison reads lines
+pub(crate) fn lines<T: serde::de::DeserializeOwned>(path: &str) -> Result<Vec<T>, Fault> {
+    let text = std::fs::read_to_string(path).map_err(|e| format!("{path}: {e}"))?;
+    let parse = |(at, line)| serde_json::from_str(line).map_err(|e| format!("{path}, line {}: {e}", at + 1).into());
+    text.lines().enumerate().map(parse).collect()
+}
