@@ -49,6 +49,7 @@ struct Side {
 pub(crate) fn main(args: &Args) -> Result<(), Fault> {
     let engine_args = EngineArgs {
         model: None,
+        offline: true,
         threads: args.threads,
         kv_memory: lethe_engine::MemoryAmount::Bytes(64 << 20),
         kv_dtype: Dtype::F16,
@@ -120,7 +121,7 @@ fn one(
             let (style, verdict) = if side.right { (GOOD, "right") } else { (BAD, "wrong") };
             let answer = side.text.rsplit("</think>").next().unwrap_or_default().trim();
             writeln!(out, "  {style}{verdict}{style:#} {:<6} {answer}", policy.name())?;
-            writeln!(out, "         {FAINT}{}{FAINT:#}", report::line(done))?;
+            writeln!(out, "         {FAINT}{}{FAINT:#}", report::line(done, 0))?;
         }
     }
     writeln!(out)?;

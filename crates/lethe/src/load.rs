@@ -8,28 +8,31 @@ use lethe_kernels::{Cpu, CpuOptions};
 use lethe_model::{CpuBackend, Model};
 
 use crate::Fault;
+use crate::find::find;
 use crate::options::EngineArgs;
 use crate::terminal;
 
 /// The model of `args`, or the embedded one.
 pub(crate) fn model(args: &EngineArgs) -> Result<Arc<Model<CpuBackend>>, Fault> {
+    let path = args.model.as_ref().map(|name| find(name, args.offline)).transpose()?;
     let cpu = Cpu::new(CpuOptions { threads: args.threads, level: None })?;
     if let Some(text) = cpu.notice() {
         terminal::notice(text);
     }
     let backend = CpuBackend::new(cpu);
-    let model = match &args.model {
-        Some(dir) => Model::from_dir(dir, backend)?,
+    let model = match path {
+        Some(path) => Model::open(path, backend)?,
         None => Model::from_bytes(lethe_reasoner::FILES, backend)?,
     };
+    model.notices.iter().for_each(terminal::notice);
     Ok(Arc::new(model))
 }
 
-/// A name for people: the folder's, or the embedded model's.
-pub(crate) fn model_name(dir: Option<&Path>) -> String {
-    match dir {
+/// A name for people: that of the file or folder, or the embedded model's.
+pub(crate) fn model_name(model: Option<&str>) -> String {
+    match model {
         None => lethe_reasoner::NAME.to_owned(),
-        Some(dir) => dir.file_name().unwrap_or(dir.as_os_str()).to_string_lossy().into_owned(),
+        Some(name) => Path::new(name).file_name().map_or(name.into(), |file| file.to_string_lossy()).into_owned(),
     }
 }
 

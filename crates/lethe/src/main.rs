@@ -2,13 +2,20 @@
 #![forbid(unsafe_code)]
 
 mod bars;
+mod chat;
 mod demo;
-
+mod find;
+mod inspect;
 mod load;
+mod models;
 mod options;
+mod plan;
 mod policies;
+mod prompt;
+mod quantize;
 mod report;
 mod run;
+mod show;
 mod terminal;
 
 use std::process::ExitCode;
@@ -26,7 +33,10 @@ struct Cli {
 const EXAMPLES: &str = "Examples:
   lethe demo                                  watch the embedded model think with the full cache and with Lethe
   lethe run \"Sort 41 7 93 20.\"                one answer from the embedded model
-  lethe run -m ./Qwen3-0.6B --cap 1024 \"...\"  a Hugging Face folder, at most 1024 slots per layer
+  lethe run -m model.gguf --cap 1024 \"...\"   a GGUF file, at most 1024 slots per layer
+  lethe run -m Qwen/Qwen3-0.6B-GGUF \"...\"    by name: from the cache, or fetched
+  lethe chat ./Qwen3-0.6B --hide-thinking     a conversation, thinking not shown
+  lethe models plan Qwen/Qwen3-8B             what a model needs, before it is fetched
   lethe policies                              every policy with its keys, defaults and cost";
 
 #[derive(Subcommand)]
@@ -35,6 +45,14 @@ enum Command {
     Demo(demo::Args),
     /// Answer one prompt; the text streams to stdout, statistics go to stderr
     Run(Box<run::Args>),
+    /// Talk with a model, a line a turn; works with piped stdin too
+    Chat(Box<chat::Args>),
+    /// What the cache of the hub holds; `models plan` says what a model needs
+    Models(models::Args),
+    /// What is in a GGUF file, and whether it runs here
+    Inspect(inspect::Args),
+    /// Write a Hugging Face folder as one GGUF file with smaller numbers
+    Quantize(quantize::Args),
     /// List the eviction policies with their keys, defaults and cost
     Policies(policies::Args),
 }
@@ -43,6 +61,10 @@ fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Demo(args) => demo::main(&args),
         Command::Run(args) => run::main(*args),
+        Command::Chat(args) => chat::main(*args),
+        Command::Models(args) => models::main(&args),
+        Command::Inspect(args) => inspect::main(&args),
+        Command::Quantize(args) => quantize::main(&args),
         Command::Policies(args) => policies::main(&args),
     };
     match done {

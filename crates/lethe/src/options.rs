@@ -1,21 +1,24 @@
 //! Options that several commands share.
 
-use std::path::PathBuf;
-
 use clap::{Args, ValueEnum};
 use lethe_engine::{MemoryAmount, Sampling};
 use lethe_kv::KvDtype;
 use lethe_model::GenerationConfig;
 use lethe_policy::PolicySpec;
+use serde_json::Value;
 
 use crate::Fault;
 
 /// Which model, on how much of the machine.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct EngineArgs {
-    /// Model folder (config.json, *.safetensors, tokenizer.json) [default: the embedded reasoner-s]
-    #[arg(short, long, value_name = "DIR")]
-    pub(crate) model: Option<PathBuf>,
+    /// GGUF file, Hugging Face folder (config.json, *.safetensors, tokenizer.json), or a name on the hub: org/name,
+    /// org/name:Q4_K_M, org/name:FILE.gguf [default: the embedded reasoner-s]
+    #[arg(short, long, value_name = "MODEL")]
+    pub(crate) model: Option<String>,
+    /// Make no request to the hub: the model must be in the cache
+    #[arg(long)]
+    pub(crate) offline: bool,
     /// Compute threads [default: physical cores this process may use]
     #[arg(short, long, value_name = "N")]
     pub(crate) threads: Option<usize>,
@@ -76,6 +79,55 @@ impl PolicyArgs {
     }
 }
 
+/// How a turn is put to the model, how long it may be, and what is shown of it.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct TurnArgs {
+    /// Most new tokens of a turn, thinking included [default: what the model's positions leave]
+    #[arg(short = 'n', long, value_name = "N")]
+    pub(crate) max_tokens: Option<usize>,
+    /// System message
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) system: Option<String>,
+    /// End the answer at this text, which is not shown (may be given several times)
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) stop: Vec<String>,
+    /// Go on past the model's end token
+    #[arg(long)]
+    pub(crate) ignore_eos: bool,
+    /// Feed the text as it is, without the model's chat template
+    #[arg(long, alias = "raw")]
+    pub(crate) no_template: bool,
+    /// A variable of the chat template, its value in JSON, such as enable_thinking=false (may be given several times)
+    #[arg(long, value_name = "KEY=VALUE", value_parser = template_arg, conflicts_with = "no_template")]
+    pub(crate) template_arg: Vec<(String, Value)>,
+    /// Show only the answer. Without this, thinking is faint on a terminal with colours; elsewhere the text is printed as
+    /// generated, think tags included
+    #[arg(long)]
+    pub(crate) hide_thinking: bool,
+    /// Close the thinking after N tokens, if it is still open; 0 closes it at once
+    #[arg(long, value_name = "N")]
+    pub(crate) reasoning_budget: Option<usize>,
+    /// What the model is made to say before its thinking is closed
+    /// [default: a sentence that asks for the answer; none with a budget of 0]
+    #[arg(long, value_name = "TEXT", requires = "reasoning_budget")]
+    pub(crate) reasoning_budget_message: Option<String>,
+    /// No statistics, no notices
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
+}
+
+/// Reads `key=value` with a value in JSON.
+fn template_arg(text: &str) -> Result<(String, Value), String> {
+    let (key, value) = text.split_once('=').ok_or("expected KEY=VALUE, such as enable_thinking=false")?;
+    if key.is_empty() {
+        return Err("the key is empty: expected KEY=VALUE, such as enable_thinking=false".into());
+    }
+    let value = serde_json::from_str(value).map_err(|_| {
+        format!("`{value}` is no JSON value: give true, 3, null, or text in quotes: {key}='\"{value}\"'")
+    })?;
+    Ok((key.to_owned(), value))
+}
+
 /// How tokens are chosen.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct SamplingArgs {
@@ -114,5 +166,33 @@ impl SamplingArgs {
         set(&mut s.repetition_penalty, self.repetition_penalty);
         s.top_k = self.top_k.unwrap_or(s.top_k);
         s
+    }
+
+    /// What to tell someone who asked for greedy tokens from a model that is not made for them.
+    pub(crate) fn warning(&self, defaults: &GenerationConfig) -> Option<String> {
+        (self.temperature == Some(0.0) && defaults.do_sample).then(|| {
+            format!(
+                "warning: this model's generation_config.json asks for sampling (temperature {}); greedy thinking may repeat \
+                 itself without end",
+                defaults.temperature
+            )
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn template_variables_are_json() {
+        let ok = |text: &str| template_arg(text).unwrap();
+        assert_eq!(ok("enable_thinking=false"), ("enable_thinking".to_owned(), Value::Bool(false)));
+        assert_eq!(ok("a=\"b=c\""), ("a".to_owned(), Value::from("b=c")));
+        assert_eq!(ok("list=[1, 2]").1, serde_json::json!([1, 2]));
+        for (bad, word) in [("enable_thinking", "KEY=VALUE"), ("=1", "key"), ("effort=high", "'\"high\"'")] {
+            let said = template_arg(bad).unwrap_err();
+            assert!(said.contains(word), "{said}");
+        }
     }
 }

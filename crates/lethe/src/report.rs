@@ -1,7 +1,11 @@
 //! What a turn cost, for people and for programs.
 
-use lethe_engine::{FinishReason, Finished, KvReport, human_bytes};
+use lethe_engine::{Engine, FinishReason, Finished, KvReport, Sampling, human_bytes};
+use lethe_policy::PolicySpec;
 use serde_json::json;
+
+use crate::show::Said;
+use crate::{Fault, terminal};
 
 /// Tokens per second after the first; `None` where there was no time to measure.
 pub(crate) fn decode_speed(done: &Finished) -> Option<f64> {
@@ -24,14 +28,35 @@ pub(crate) fn reason(done: &Finished) -> String {
     }
 }
 
+/// The policy with what it made of this machine, such as the cap of `auto`, and how tokens are chosen.
+pub(crate) fn settings(spec: &PolicySpec, engine: &Engine, sampling: &Sampling) -> Result<String, Fault> {
+    let policy = spec.build(&engine.context())?;
+    let options: Vec<String> = policy.options().into_iter().map(|(k, v)| format!("{k}={v}")).collect();
+    Ok(format!("policy {} {} · {sampling}", policy.name(), options.join(" ")))
+}
+
+/// What is said on stderr when a turn is over; `before` it, the session had fed so many tokens.
+pub(crate) fn close(done: &Finished, before: usize, quiet: bool) {
+    if !quiet {
+        terminal::notice(line(done, before));
+    } else if done.reason == FinishReason::Length {
+        // Nothing is cut off silently, not even quietly.
+        terminal::notice(reason(done));
+    }
+}
+
 /// The statistics line.
-pub(crate) fn line(done: &Finished) -> String {
+pub(crate) fn line(done: &Finished, before: usize) -> String {
     let speed = decode_speed(done).map(|s| format!(" at {s:.1} tok/s")).unwrap_or_default();
     let kv = &done.kv;
     // the last token is sampled and not yet fed
-    let seen = (done.usage.prompt_tokens + done.usage.completion_tokens).saturating_sub(1);
+    let seen = (before + done.usage.prompt_tokens + done.usage.completion_tokens).saturating_sub(1);
+    let cached = match done.usage.cached_tokens {
+        0 => String::new(),
+        n => format!(" ({n} cached)"),
+    };
     format!(
-        "{} + {} tokens{speed} · {} · {} · slots per layer {:.0} of {seen} (peak {}) · {} rounds, {} forgotten · KV peak {}",
+        "{}{cached} + {} tokens{speed} · {} · {} · slots per layer {:.0} of {seen} (peak {}) · {} rounds, {} forgotten · KV peak {}",
         done.usage.prompt_tokens,
         done.usage.completion_tokens,
         reason(done),
@@ -52,14 +77,17 @@ fn policy(kv: &KvReport) -> String {
 }
 
 /// The object of `--json`.
-pub(crate) fn json(done: &Finished, text: &str) -> serde_json::Value {
+pub(crate) fn json(said: &Said) -> serde_json::Value {
+    let done = &said.done;
     let mut object = json!({
         "token_ids": done.token_ids,
-        "text": text,
+        "text": said.text,
+        "reasoning": said.thinking,
         "finish_reason": done.reason,
         "usage": done.usage,
         "kv": done.kv,
     });
+    object["usage"]["reasoning_tokens"] = said.reasoning_tokens.into();
     if let Some(limit) = done.limit {
         object["limit"] = limit.to_string().into();
     }

@@ -23,7 +23,7 @@ pub(crate) fn can_redraw() -> bool {
 /// A line to the user beside the output.
 pub(crate) fn notice(text: impl AsRef<str>) {
     // stderr may be closed; the answer still matters
-    let _ = writeln!(anstream::stderr(), "{FAINT}{}{FAINT:#}", text.as_ref());
+    let _ = writeln!(anstream::stderr(), "{FAINT}{}{FAINT:#}", harmless(text.as_ref()));
 }
 
 /// Shows why the program ends.
@@ -38,7 +38,14 @@ pub(crate) fn error(e: &(dyn Error + 'static)) {
         }
         cause = c.source();
     }
-    let _ = writeln!(anstream::stderr(), "{BAD}error:{BAD:#} {text}");
+    let _ = writeln!(anstream::stderr(), "{BAD}error:{BAD:#} {}", harmless(&text));
+}
+
+/// A text in which names from files and servers cannot command the terminal.
+fn harmless(text: &str) -> String {
+    let escape =
+        |c: char| if c.is_control() && !matches!(c, '\n' | '\t') { c.escape_debug().collect() } else { c.to_string() };
+    text.chars().map(escape).collect()
 }
 
 /// True when whoever reads our output has closed it.

@@ -1,41 +1,12 @@
 //! The program as a user meets it: answers, JSON, and errors that say what to do.
 
+mod common;
+
 use std::io::Read;
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Stdio};
 
-fn lethe(args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_lethe"))
-        .args(args)
-        .stdin(Stdio::null())
-        .env("NO_COLOR", "1")
-        .output()
-        .expect("the program starts")
-}
-
-fn ok(args: &[&str]) -> String {
-    let out = lethe(args);
-    assert!(out.status.success(), "{args:?}: {}", String::from_utf8_lossy(&out.stderr));
-    String::from_utf8(out.stdout).expect("text")
-}
-
-/// The error of a command that must fail, without a panic.
-fn fails(args: &[&str]) -> String {
-    let out = lethe(args);
-    let text = String::from_utf8_lossy(&out.stderr).into_owned();
-    assert!(!out.status.success(), "{args:?} succeeded");
-    assert!(!text.contains("panicked"), "{args:?}: {text}");
-    assert!(text.contains("error:"), "{args:?}: {text}");
-    text
-}
-
-/// The fails-with test: every word must be in the message.
-fn fails_naming(args: &[&str], words: &[&str]) {
-    let text = fails(args);
-    for word in words {
-        assert!(text.contains(word), "{args:?} should name `{word}`: {text}");
-    }
-}
+use common::{fails_naming, lethe, ok};
 
 const QUESTION: &str = "Sort 41 7 93 20.";
 
@@ -60,7 +31,13 @@ fn json_has_every_field_and_nothing_else_on_stdout() {
     let ids = v["token_ids"].as_array().expect("ids");
     assert_eq!(v["usage"]["completion_tokens"], ids.len());
     assert_eq!(v["finish_reason"], "stop");
-    assert!(v["text"].as_str().is_some_and(|t| t.contains("</think>")));
+    let (all, thinking) = (v["text"].as_str().expect("text"), v["reasoning"].as_str().expect("thinking"));
+    let (before, answer) = all.split_once("</think>").expect("tags stay in the text");
+    assert_eq!(before, format!("<think>\n{thinking}\n"));
+    let tokens = v["usage"]["reasoning_tokens"].as_u64().expect("a count") as usize;
+    assert_eq!(ids[tokens - 1], 723, "up to the closing tag");
+    assert!(answer.ends_with('.'));
+    assert_eq!(v["usage"]["cached_tokens"], 0);
     let kv = &v["kv"];
     assert_eq!((&kv["policy"], &kv["options"]["budget"]), (&"lethe".into(), &30.into()));
     for key in ["peak_slots", "final_slots", "rounds"] {
@@ -114,6 +91,11 @@ fn bad_policies_are_named_with_what_would_do() {
 #[test]
 fn bad_input_is_refused_with_the_reason() {
     fails_naming(&["run", "-n", "0", QUESTION], &["max_tokens"]);
+    fails_naming(&["run", "--raw", "--system", "Be brief.", QUESTION], &["--system", "template"]);
+    fails_naming(&["run", "--template-arg", "a=b", QUESTION], &["a=b", "JSON"]);
+    fails_naming(&["run", "--template-arg", "a=1", "--no-template", QUESTION], &["--no-template"]);
+    fails_naming(&["run", "--reasoning-budget-message", "So.", QUESTION], &["--reasoning-budget"]);
+    fails_naming(&["run", "--reasoning-budget", "-1", QUESTION], &["--reasoning-budget"]);
     fails_naming(&["run", ""], &["empty"]);
     fails_naming(&["run"], &["empty"]);
     fails_naming(&["run", "--prompt-tokens", "1,99999"], &["99999", "735"]);
