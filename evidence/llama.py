@@ -44,7 +44,8 @@ class Llama:
         """Text of ids, special tokens included."""
         pieces, buffer = [], ctypes.create_string_buffer(1024)
         for i in ids:
-            pieces.append(buffer.raw[:c.llama_token_to_piece(self.vocab, i, buffer, len(buffer), 0, True)])
+            length = c.llama_token_to_piece(self.vocab, i, buffer, len(buffer), 0, True)
+            pieces.append(buffer.raw[:length])
         return b"".join(pieces).decode(errors="replace")
 
     def ends(self, token):
@@ -79,7 +80,10 @@ class Llama:
         for start in range(0, len(ids), BATCH):
             logits = self.feed(ids[start:start + BATCH], every=False)
         out = []
-        while (token := int(logits[-1].argmax())) is not None and len(out) < count and not self.ends(token):
+        while len(out) < count:
+            token = int(logits[-1].argmax())
+            if self.ends(token):
+                break
             out.append(token)
             logits = self.feed([token], every=False)
         return out
