@@ -241,10 +241,14 @@ fn table(problems: &[Problem], rows: &Rows) -> Result<(), Fault> {
     let done: Vec<&Problem> =
         problems.iter().filter(|p| runs.iter().all(|run| rows.contains_key(&(p.id.clone(), run.clone())))).collect();
     println!("{} of {} problems, three answers each.\n", done.len(), problems.len());
+    if done.is_empty() {
+        println!("No problem has an answer from every run yet: the same command goes on.");
+        return Ok(());
+    }
     println!(
-        "| run | answers right | 95 % | against full | peak held | mean held | end, layers | rounds a layer | dropped mass, mean / max | Hoyer, layers | KV peak, mean | tokens | cut off |"
+        "| run | answers right | problems all right | to full | to recency | peak held | mean held | end, layers | rounds a layer | dropped mass, mean / max | Hoyer, layers | KV peak, mean | tokens | cut off |"
     );
-    println!("{}|", "|---".repeat(13));
+    println!("{}|", "|---".repeat(14));
     let of = |run: &str| done.iter().map(|p| &rows[&(p.id.clone(), run.to_owned())]).collect::<Vec<&Value>>();
     let answers = |run: &str| -> Vec<f64> {
         let right = |row: &&Value| row["right"].as_array().into_iter().flatten().filter(|r| **r == true).count() as f64;
