@@ -90,10 +90,10 @@ impl GenerationConfig {
     }
 }
 
-/// Every id that ends a sequence: those of `config.json`, of `generation_config.json`, and the tokenizer's own end token.
+/// Every id that ends a sequence: those of `config.json`, of `generation_config.json`, and the tokenizer's own end tokens.
 /// The three disagree in many released models; a model stops at any of them. Ascending, unique.
-pub fn end_ids(config: &Config, generation: &GenerationConfig, eos_token: Option<u32>) -> Vec<u32> {
-    let mut ids: Vec<u32> = config.eos.iter().chain(&generation.eos).copied().chain(eos_token).collect();
+pub fn end_ids(config: &Config, generation: &GenerationConfig, end_tokens: impl IntoIterator<Item = u32>) -> Vec<u32> {
+    let mut ids: Vec<u32> = config.eos.iter().chain(&generation.eos).copied().chain(end_tokens).collect();
     ids.sort_unstable();
     ids.dedup();
     ids

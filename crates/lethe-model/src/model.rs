@@ -243,16 +243,12 @@ impl<B: Backend> Model<B> {
         let mut loader = Loader::new(source, &backend);
         let weights = loader.weights(&config)?;
         let (weight_bytes, notices) = (loader.bytes(), loader.notices()?);
-        let mut end_ids = end_ids(&config, &generation, eos);
-        end_ids.extend(ends);
-        end_ids.sort_unstable();
-        end_ids.dedup();
         Ok(Model {
             weight_bytes,
             notices,
             decoder: Decoder::new(backend, weights),
             max_positions: config.max_positions,
-            end_ids,
+            end_ids: end_ids(&config, &generation, eos.into_iter().chain(ends)),
             tokenizer: tokenizer.map(Arc::new),
             chat_template,
             generation,

@@ -150,7 +150,10 @@ impl Vocabulary {
     /// Reads the tokenizer, the special tokens and the chat template. A file without a tokenizer is fine: ids are its
     /// prompts.
     pub(crate) fn read(gguf: &Gguf) -> Result<Vocabulary, TokenizerError> {
-        let mut config = TokenizerConfig { chat_template: template(gguf)?, ..TokenizerConfig::default() };
+        let mut config = TokenizerConfig {
+            chat_template: gguf.text("tokenizer.chat_template")?.map(str::to_owned),
+            ..TokenizerConfig::default()
+        };
         let Some(model) = gguf.text("tokenizer.ggml.model")? else {
             return Ok(Vocabulary { tokenizer: None, config, ends: Vec::new() });
         };
@@ -218,11 +221,6 @@ impl Vocabulary {
 fn duplicate<'a>(tokens: &[&'a str]) -> Option<&'a str> {
     let mut seen = HashSet::with_capacity(tokens.len());
     tokens.iter().find(|token| !seen.insert(**token)).copied()
-}
-
-/// The chat template; of several, the default one.
-fn template(gguf: &Gguf) -> Result<Option<String>, TokenizerError> {
-    Ok(gguf.text("tokenizer.chat_template")?.map(str::to_owned))
 }
 
 /// The beginning of a text, for messages.
