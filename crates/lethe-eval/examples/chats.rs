@@ -25,7 +25,7 @@ struct Said {
 
 fn main() -> Result<ExitCode, Fault> {
     let [model, reference] = arguments("MODEL REF.jsonl")?;
-    let template = open(&model)?.chat_template.ok_or("the model has no chat template")?;
+    let template = open(&model, false)?.chat_template.ok_or("the model has no chat template")?;
     let lines: Vec<Line> = lines(&reference)?;
     let mut equal = 0;
     for (at, line) in lines.iter().enumerate() {

@@ -1,6 +1,6 @@
 //! How far the model's predictions are from those of transformers in float32, every token given those before it.
 //!
-//! `cargo run --release -p lethe-eval --example drift -- MODEL REF.safetensors [--kv-dtype f16|f32]
+//! `cargo run --release -p lethe-eval --example drift -- MODEL REF.safetensors [--kv-dtype f16|f32] [--exact]
 //! [--compare OUT.json]`, with what `evidence/reference_logits.py` and `evidence/llama_cpp_logits.py` write.
 
 mod common;
@@ -19,7 +19,7 @@ const CLEAR: f32 = 0.1;
 fn main() -> Result<(), Fault> {
     let options = Options::parse()?;
     let reference = Reference::read(&options.reference)?;
-    let model = open(&options.model)?;
+    let model = open(&options.model, options.exact)?;
     let start = Instant::now();
     let ours = predictions(&model, &reference.ids, options.kv_dtype)?;
     let speed = ours.len() as f64 / start.elapsed().as_secs_f64();
@@ -41,14 +41,15 @@ struct Options {
     model: String,
     reference: String,
     kv_dtype: KvDtype,
+    exact: bool,
     compare: Option<String>,
 }
 
 impl Options {
     fn parse() -> Result<Options, Fault> {
-        let usage = "arguments: MODEL REF.safetensors [--kv-dtype f16|f32] [--compare OUT.json]";
+        let usage = "arguments: MODEL REF.safetensors [--kv-dtype f16|f32] [--exact] [--compare OUT.json]";
         let mut places = Vec::new();
-        let (mut kv_dtype, mut compare) = (KvDtype::F16, None);
+        let (mut kv_dtype, mut exact, mut compare) = (KvDtype::F16, false, None);
         let mut args = std::env::args().skip(1);
         while let Some(arg) = args.next() {
             match arg.as_str() {
@@ -57,12 +58,13 @@ impl Options {
                     Some("f32") => kv_dtype = KvDtype::F32,
                     _ => return Err(usage.into()),
                 },
+                "--exact" => exact = true,
                 "--compare" => compare = Some(args.next().ok_or(usage)?),
                 _ => places.push(arg),
             }
         }
         let [model, reference] = places.try_into().map_err(|_| usage)?;
-        Ok(Options { model, reference, kv_dtype, compare })
+        Ok(Options { model, reference, kv_dtype, exact, compare })
     }
 }
 

@@ -55,7 +55,7 @@ fn main() -> Result<(), Fault> {
         if let Some(other) = rows.values().find(|row| row["model"] != name.as_str()) {
             return Err(format!("{out} holds rows of {}: name another file", other["model"]).into());
         }
-        let model = Arc::new(Model::open(model, CpuBackend::new(Cpu::new(CpuOptions::default())?))?);
+        let model = Arc::new(Model::open(model, CpuBackend::exact(Cpu::new(CpuOptions::default())?))?);
         answer(&model, &name, &problems, Path::new(out), &mut rows)?;
     }
     table(&problems, &rows)

@@ -23,7 +23,7 @@ struct Line {
 
 fn main() -> Result<ExitCode, Fault> {
     let [model, reference] = arguments("MODEL REF.jsonl")?;
-    let tokenizer = open(&model)?.tokenizer.ok_or("the model has no tokenizer")?;
+    let tokenizer = open(&model, false)?.tokenizer.ok_or("the model has no tokenizer")?;
     let lines: Vec<Line> = lines(&reference)?;
     let mut equal: BTreeMap<&str, usize> = BTreeMap::new();
     let mut equal_any = 0;

@@ -1,5 +1,5 @@
 //! Linear layers against what the machine can do: bytes per second with one row (memory), operations per second with
-//! many (arithmetic). `cargo bench -p lethe-kernels --bench linear`
+//! many (arithmetic). `cargo bench -p lethe-kernels --bench linear [packed]`
 
 mod common;
 
@@ -14,12 +14,18 @@ const COPIES: usize = 16;
 fn main() {
     let mut random = Random(1);
     println!("{ROWS} x {COLS}, m = 1: GB/s and share of the read bandwidth; m = 4 and m = 512: GFLOP/s");
-    for level in Level::available() {
+    let only_packed = std::env::args().any(|arg| arg == "packed");
+    for level in Level::available().filter(|level| !only_packed || *level == Level::best()) {
         let cpu = Cpu::new(CpuOptions { level: Some(level), ..Default::default() }).expect("an available level");
         let bandwidth = read_bandwidth(&cpu, Order::Straight);
         println!("{level} on {} threads, memory reads {:.1} GB/s", cpu.threads(), bandwidth / 1e9);
-        for dtype in WeightDtype::ALL {
-            let matrices: Vec<Matrix> = (0..COPIES).map(|_| matrix(&mut random, dtype)).collect();
+        let packs = |dtype: &WeightDtype| matrix(&mut Random(1), *dtype).packed(&cpu).is_packed();
+        let packed: Vec<_> = WeightDtype::ALL.into_iter().filter(packs).map(|dtype| (dtype, true)).collect();
+        let plain = WeightDtype::ALL.into_iter().map(|dtype| (dtype, false)).filter(|_| !only_packed);
+        for (dtype, packed) in plain.chain(packed) {
+            let matrices = (0..COPIES).map(|_| matrix(&mut random, dtype));
+            let matrices: Vec<Matrix> =
+                if packed { matrices.map(|matrix| matrix.packed(&cpu)).collect() } else { matrices.collect() };
             let x: Vec<f32> = (0..512 * COLS).map(|_| random.unit()).collect();
             let mut y = vec![0.0; 512 * ROWS];
             let mut turn = 0;
@@ -37,7 +43,8 @@ fn main() {
             let many = (level != Level::Reference).then(|| flops(512) / time(512));
             let many = many.map_or("-".to_owned(), |many| format!("{:.1}", many / 1e9));
             println!(
-                "  {dtype:5} {:7.1} GB/s {:4.0} %   m=4 {:7.1}   m=512 {many:>7} GFLOP/s",
+                "  {dtype:5} {:6} {:7.1} GB/s {:4.0} %   m=4 {:7.1}   m=512 {many:>7} GFLOP/s",
+                if packed { "packed" } else { "" },
                 one / 1e9,
                 100.0 * one / bandwidth,
                 four / 1e9,

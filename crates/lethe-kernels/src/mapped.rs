@@ -1,6 +1,7 @@
 //! A weight file mapped into memory.
 
-use std::{fs::File, io, ops::Deref, path::Path};
+use std::ops::{Deref, Range};
+use std::{fs::File, io, path::Path};
 
 /// A read-only mapping of a whole file. Pages come in as they are touched, and the kernel may drop them again.
 ///
@@ -35,6 +36,20 @@ impl MappedFile {
     /// A file that is part of the program (`include_bytes!`), which the system has mapped already.
     pub fn embedded(bytes: &'static [u8]) -> MappedFile {
         MappedFile(Source::Embedded(bytes))
+    }
+
+    /// Gives the memory of whole pages within `range` back to the system: they are read from the file again when touched. A
+    /// hint, for a range that has been copied.
+    pub(crate) fn release(&self, range: Range<usize>) {
+        const PAGE: usize = 1 << 16; // a multiple of every page size in use
+        let (start, end) = (range.start.next_multiple_of(PAGE), range.end / PAGE * PAGE);
+        #[cfg(unix)]
+        if let (Source::Mapped(map), true) = (&self.0, start < end) {
+            // SAFETY: the mapping is shared with the file and never written, so what is read later is what was there.
+            let _ = unsafe { map.unchecked_advise_range(memmap2::UncheckedAdvice::DontNeed, start, end - start) };
+        }
+        #[cfg(not(unix))]
+        let _ = (start, end);
     }
 }
 

@@ -1,6 +1,7 @@
 //! Weights where they lie: in a mapped file, or owned.
 
 use crate::error::MatrixError;
+use crate::linear::packed;
 use crate::{Cpu, MappedFile, block};
 use half::{bf16, f16};
 use std::fmt;
@@ -100,7 +101,8 @@ enum Bytes {
 /// A row-major weight matrix `[rows = out][cols = in]`, little-endian, at any alignment. Cloning shares the bytes.
 #[derive(Clone)]
 pub struct Matrix {
-    bytes: Bytes, // [rows][cols]
+    bytes: Bytes, // [rows][cols], or groups of sixteen rows
+    packed: bool,
     dtype: WeightDtype,
     rows: usize,
     cols: usize,
@@ -128,7 +130,7 @@ impl Matrix {
             return Err(MatrixError::OutOfFile { start: range.start, end: range.end, file: file.len() });
         }
         check(range.len(), dtype, rows, cols)?;
-        Ok(Matrix { bytes: Bytes::Mapped(Arc::clone(file), range), dtype, rows, cols })
+        Ok(Matrix { bytes: Bytes::Mapped(Arc::clone(file), range), packed: false, dtype, rows, cols })
     }
 
     /// The matrix in `bytes`, owned.
@@ -137,7 +139,7 @@ impl Matrix {
     /// A byte count other than `rows * cols` elements, an empty shape.
     pub fn owned(bytes: Vec<u8>, dtype: WeightDtype, rows: usize, cols: usize) -> Result<Matrix, MatrixError> {
         check(bytes.len(), dtype, rows, cols)?;
-        Ok(Matrix { bytes: Bytes::Owned(Arc::new(bytes)), dtype, rows, cols })
+        Ok(Matrix { bytes: Bytes::Owned(Arc::new(bytes)), packed: false, dtype, rows, cols })
     }
 
     /// An f32 matrix from `values` (`[rows][cols]`).
@@ -147,6 +149,25 @@ impl Matrix {
     pub fn from_f32(values: &[f32], rows: usize, cols: usize) -> Result<Matrix, MatrixError> {
         let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
         Matrix::owned(bytes, WeightDtype::F32, rows, cols)
+    }
+
+    /// The same weights laid out for fast products with activations in eight bits, which they are from now on multiplied
+    /// with; types that have no such layout stay as they are. The bytes of a mapped file are given back to the system.
+    #[must_use]
+    pub fn packed(self, cpu: &Cpu) -> Matrix {
+        if self.packed || !packed::packs(self.dtype) {
+            return self;
+        }
+        let bytes = packed::pack(cpu, self.bytes(), self.dtype, self.rows, self.cols);
+        if let Bytes::Mapped(file, range) = &self.bytes {
+            file.release(range.clone());
+        }
+        Matrix { bytes: Bytes::Owned(Arc::new(bytes)), packed: true, ..self }
+    }
+
+    /// Whether products take activations in eight bits.
+    pub fn is_packed(&self) -> bool {
+        self.packed
     }
 
     /// Rows: outputs of a linear layer, tokens of an embedding table.
@@ -164,15 +185,15 @@ impl Matrix {
         self.dtype
     }
 
-    /// All elements as stored, little-endian.
-    pub fn bytes(&self) -> &[u8] {
+    /// All elements as they lie in memory, little-endian.
+    pub(crate) fn bytes(&self) -> &[u8] {
         match &self.bytes {
             Bytes::Mapped(file, range) => &file[range.clone()],
             Bytes::Owned(bytes) => bytes,
         }
     }
 
-    /// Bytes of one row.
+    /// Bytes of one row as a file has it.
     pub fn row_bytes(&self) -> usize {
         self.cols / self.dtype.block() * self.dtype.block_bytes()
     }
@@ -183,6 +204,11 @@ impl Matrix {
     /// If there is no row `i` or `row` has another length.
     pub fn read_row(&self, i: usize, row: &mut [f32]) {
         assert!(i < self.rows && row.len() == self.cols, "row {i} into {} of {self:?}", row.len());
+        if self.packed {
+            let bytes = packed::group_bytes(self.dtype, self.cols);
+            let group = &self.bytes()[i / packed::GROUP * bytes..(i / packed::GROUP + 1) * bytes];
+            return packed::read_row(self.dtype, group, i % packed::GROUP, row);
+        }
         let bytes = &self.bytes()[i * self.row_bytes()..(i + 1) * self.row_bytes()];
         let blocks = bytes.chunks_exact(self.dtype.block_bytes());
         for (values, bytes) in row.chunks_exact_mut(self.dtype.block()).zip(blocks) {
@@ -192,7 +218,11 @@ impl Matrix {
 
     /// First `(row, col)` that is not a finite number; of a block with such a scale, its first column. Reads every
     /// cache line, on all threads: a check for load time.
+    ///
+    /// # Panics
+    /// If the matrix is packed.
     pub fn first_non_finite(&self, cpu: &Cpu) -> Option<(usize, usize)> {
+        assert!(!self.packed, "weights are checked before they are packed");
         let first = AtomicUsize::new(usize::MAX);
         let (blocks, row_bytes) = (self.cols / self.dtype.block(), self.row_bytes());
         cpu.split(self.rows, (1 << 16) / row_bytes + 1, |rows| {

@@ -4,7 +4,7 @@ mod common;
 
 use common::{Random, assert_close, bits, cpu, weights};
 use half::{bf16, f16};
-use lethe_kernels::{Level, Linear, MappedFile, Matrix, MatrixError, WeightDtype};
+use lethe_kernels::{Level, Linear, MappedFile, Matrix, MatrixError, Output, WeightDtype};
 use std::io::Write;
 use std::sync::Arc;
 
@@ -197,4 +197,167 @@ fn a_block_with_a_bad_scale_is_found() {
             assert_eq!(poisoned.first_non_finite(&cpu), Some((row, block * dtype.block())), "{dtype}");
         }
     }
+}
+
+/// The packed types, and columns that they can have.
+fn packed_shapes(random: &mut Random) -> impl Iterator<Item = (WeightDtype, usize, usize)> {
+    let types = [WeightDtype::Q8_0, WeightDtype::Q4_0, WeightDtype::Q4K, WeightDtype::Q6K];
+    (0..40).map(move |i| (types[i % 4], random.within(1, 90), columns(random, types[i % 4])))
+}
+
+#[test]
+fn packed_weights_are_the_same_numbers() {
+    for (dtype, rows, cols) in packed_shapes(&mut Random(27)) {
+        let plain = matrix(&mut Random((rows * cols) as u64), dtype, rows, cols);
+        let packed = plain.clone().packed(&cpu(Level::best(), 2));
+        assert!(packed.is_packed() && !plain.is_packed());
+        for row in 0..rows {
+            let (mut a, mut b) = (vec![0.0; cols], vec![f32::NAN; cols]);
+            plain.read_row(row, &mut a);
+            packed.read_row(row, &mut b);
+            assert_eq!(bits(&a), bits(&b), "{dtype} {rows} x {cols}, row {row}");
+        }
+    }
+}
+
+/// `x` as it enters a product with packed weights: 32 columns share the scale that makes their largest magnitude 127.
+fn in_eight_bits(x: &[f32]) -> Vec<f64> {
+    let unit = |x: &[f32]| {
+        let max = x.iter().fold(0.0f32, |max, x| max.max(x.abs()));
+        let scale = max / 127.0;
+        let q = |x: &f32| if max > 0.0 { f64::from((x * (127.0 / max)).round_ties_even()) } else { 0.0 };
+        x.iter().map(|x| q(x) * f64::from(scale)).collect::<Vec<_>>()
+    };
+    x.chunks(32).flat_map(unit).collect()
+}
+
+#[test]
+fn packed_products_agree_with_f64_and_every_level_and_row_count_to_the_bit() {
+    let mut random = Random(28);
+    for (i, (dtype, rows, cols)) in packed_shapes(&mut Random(29)).enumerate() {
+        let m = [1, 2, 3, 4, 5, 7, 8, 20, 66][i % 9];
+        let weights = matrix(&mut random, dtype, rows, cols).packed(&cpu(Level::best(), 2));
+        let mut x = random.vector(m * cols, 1.0);
+        x[..32].fill(0.0);
+        x[cols - 1] *= 1000.0; // an outlier, as models have them
+        let bias = (i % 2 == 0).then(|| random.vector(rows, 1.0));
+        let eight = in_eight_bits(&x);
+        let mut expected = vec![0.0; m * rows];
+        let mut row = vec![0.0; cols];
+        for out in 0..rows {
+            weights.read_row(out, &mut row);
+            for r in 0..m {
+                let products = row.iter().zip(&eight[r * cols..]).map(|(w, x)| f64::from(*w) * x);
+                expected[r * rows + out] = products.sum::<f64>() + bias.as_ref().map_or(0.0, |b| f64::from(b[out]));
+            }
+        }
+        let mut first: Option<Vec<u32>> = None;
+        for level in Level::available() {
+            for threads in [1, 3] {
+                let what = format!("{level} {dtype} {rows} x {cols}, m = {m}, {threads} threads");
+                let cpu = cpu(level, threads);
+                let mut y = vec![f32::NAN; m * rows];
+                weights.forward(&cpu, &x, m, bias.as_deref(), &mut y);
+                assert_close(&y, &expected, 2e-5, 2e-3, &what);
+                let expected = first.get_or_insert_with(|| bits(&y));
+                assert!(*expected == bits(&y), "{what}: other bits");
+                let r = random.within(0, m - 1);
+                let mut alone = vec![f32::NAN; rows];
+                weights.forward(&cpu, &x[r * cols..(r + 1) * cols], 1, bias.as_deref(), &mut alone);
+                assert_eq!(bits(&alone), bits(&y[r * rows..(r + 1) * rows]), "{what}, row {r} alone");
+            }
+        }
+    }
+}
+
+#[test]
+fn packed_products_hold_the_largest_numbers() {
+    // Every quantised number at its largest magnitude, activations too: nothing overflows on the way.
+    for dtype in [WeightDtype::Q8_0, WeightDtype::Q4_0, WeightDtype::Q4K, WeightDtype::Q6K] {
+        for byte in [0x00, 0x7f, 0x80, 0xff] {
+            let (rows, cols) = (17, 512);
+            let mut bytes = vec![byte; rows * cols / dtype.block() * dtype.block_bytes()];
+            for block in bytes.chunks_exact_mut(dtype.block_bytes()) {
+                let scales: &[usize] = match dtype {
+                    WeightDtype::Q4K => &[0, 2],
+                    WeightDtype::Q6K => &[208],
+                    _ => &[0],
+                };
+                scales.iter().for_each(|at| block[*at..at + 2].copy_from_slice(&f16::ONE.to_le_bytes()));
+            }
+            let weights = Matrix::owned(bytes, dtype, rows, cols).unwrap().packed(&cpu(Level::best(), 1));
+            let mut row = vec![0.0; cols];
+            weights.read_row(16, &mut row);
+            for x in [vec![1.0f32; cols], vec![-1.0; cols], (0..cols).map(|i| [1.0, -1.0][i % 2]).collect()] {
+                let expected: f64 = row.iter().zip(&x).map(|(w, x)| f64::from(*w) * f64::from(*x)).sum();
+                for level in Level::available() {
+                    let mut y = vec![f32::NAN; rows];
+                    weights.forward(&cpu(level, 1), &x, 1, None, &mut y);
+                    assert_close(&y, &vec![expected; rows], 1e-5, 1e-1, &format!("{level} {dtype} {byte:#x}"));
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn several_outputs_at_once_are_the_same_bits() {
+    let mut random = Random(30);
+    let cpu = cpu(Level::best(), 3);
+    let types = [WeightDtype::Q4K, WeightDtype::Q6K, WeightDtype::F16, WeightDtype::Q8_0];
+    let weights: Vec<Matrix> =
+        types.iter().zip([70, 16, 33, 129]).map(|(t, n)| matrix(&mut random, *t, n, 512)).collect();
+    let weights: Vec<Matrix> = weights.into_iter().map(|w| w.packed(&cpu)).collect();
+    for m in [1, 5, 70] {
+        let x = random.vector(m * 512, 1.0);
+        let bias = random.vector(16, 1.0);
+        let bias = |i: usize| (i == 1).then_some(&bias[..]);
+        let mut together: Vec<Vec<f32>> = weights.iter().map(|w| vec![f32::NAN; m * w.rows()]).collect();
+        let outputs = weights.iter().zip(&mut together).enumerate();
+        let mut outputs: Vec<_> = outputs.map(|(i, (matrix, y))| Output { matrix, bias: bias(i), y }).collect();
+        cpu.linear(&x, m, &mut outputs);
+        for (i, (w, together)) in weights.iter().zip(&together).enumerate() {
+            let mut alone = vec![f32::NAN; m * w.rows()];
+            w.forward(&cpu, &x, m, bias(i), &mut alone);
+            assert_eq!(bits(&alone), bits(together), "{:?}, m = {m}", types[i]);
+        }
+    }
+}
+
+#[test]
+fn what_is_no_number_reaches_every_output_of_its_row() {
+    let mut random = Random(31);
+    for level in Level::available() {
+        let cpu = cpu(level, 1);
+        let weights = matrix(&mut random, WeightDtype::Q4K, 20, 512).packed(&cpu);
+        for poison in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            let mut x = random.vector(2 * 512, 1.0);
+            x[512 + 77] = poison;
+            let mut y = vec![0.0; 40];
+            weights.forward(&cpu, &x, 2, None, &mut y);
+            assert!(y[..20].iter().all(|y| y.is_finite()) && y[20..].iter().all(|y| !y.is_finite()), "{level}");
+        }
+    }
+}
+
+#[test]
+fn a_mapped_matrix_is_packed_from_its_file() {
+    let mut random = Random(32);
+    let path = std::env::temp_dir().join(format!("lethe-kernels-packed-{}", std::process::id()));
+    let (rows, cols) = (700, 1536);
+    let bytes = weights(&mut random, WeightDtype::Q8_0, rows * cols);
+    std::fs::write(&path, [&[0xff; 5], &bytes[..]].concat()).unwrap();
+    let file = Arc::new(MappedFile::open(&path).unwrap());
+    let cpu = cpu(Level::best(), 2);
+    let mapped = Matrix::mapped(&file, 5..5 + bytes.len(), WeightDtype::Q8_0, rows, cols).unwrap();
+    let owned = Matrix::owned(bytes.clone(), WeightDtype::Q8_0, rows, cols).unwrap().packed(&cpu);
+    let packed = mapped.packed(&cpu);
+    let x = random.vector(cols, 1.0);
+    let (mut a, mut b) = (vec![0.0; rows], vec![0.0; rows]);
+    packed.forward(&cpu, &x, 1, None, &mut a);
+    owned.forward(&cpu, &x, 1, None, &mut b);
+    assert_eq!(bits(&a), bits(&b));
+    // What was given back to the system is still there to read.
+    assert!(file[5..] == bytes);
+    std::fs::remove_file(path).unwrap();
 }

@@ -30,9 +30,13 @@ pub struct Heads {
     pub dim: usize,
 }
 
+/// A projection: weight, perhaps bias, and where the results go.
+pub type Projection<'a, B> =
+    (&'a <B as Backend>::Weight, Option<&'a <B as Backend>::Vector>, &'a mut <B as Backend>::Buf);
+
 /// A device that can run the decoder graph. All activations are f32, row-major, `[rows][width]`; a row's result must be
 /// a function of that row alone, whatever else is in the batch.
-pub trait Backend: Send + Sync + 'static {
+pub trait Backend: Sized + Send + Sync + 'static {
     /// Activations.
     type Buf: Send + Sync;
     /// A weight matrix `[out][in]`.
@@ -66,8 +70,8 @@ pub trait Backend: Send + Sync + 'static {
     fn rms_norm(&self, x: &Self::Buf, weight: &Self::Vector, eps: f32, rows: usize, out: &mut Self::Buf);
     /// RMS norm in place of every head. `x [rows][heads][weight.len()]`.
     fn head_norm(&self, x: &mut Self::Buf, weight: &Self::Vector, eps: f32, heads: usize);
-    /// `y = x W^T + bias`. `x [rows][in]`, `y [rows][out]`.
-    fn linear(&self, w: &Self::Weight, bias: Option<&Self::Vector>, x: &Self::Buf, rows: usize, y: &mut Self::Buf);
+    /// Every projection's `y = x W^T + bias` of the same activations. `x [rows][in]`, `y [rows][out]`.
+    fn linear<const N: usize>(&self, x: &Self::Buf, rows: usize, projections: [Projection<'_, Self>; N]);
     /// Cosines and sines of the positions. `cos`, `sin [positions.len()][head_dim / 2]`.
     fn rope_table(&self, rope: &Rope, positions: &[u32], cos: &mut Self::Buf, sin: &mut Self::Buf);
     /// Rotates `heads` heads of every row in place.

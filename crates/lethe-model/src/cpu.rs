@@ -3,22 +3,30 @@
 use std::ops::Range;
 
 use lethe_kernels::{
-    Attention, AttentionScratch, AttentionSeq, AttentionShape, Cpu, Lanes, Linear, Matrix, Rope, prefer_huge_pages,
+    Attention, AttentionScratch, AttentionSeq, AttentionShape, Cpu, Lanes, Matrix, Output, Rope, prefer_huge_pages,
 };
 use lethe_kv::{Arena, KvDtype};
 
-use crate::backend::{Backend, Heads};
+use crate::backend::{Backend, Heads, Projection};
 
 /// The host processor.
 #[derive(Debug)]
 pub struct CpuBackend {
     cpu: Cpu,
+    exact: bool,
 }
 
 impl CpuBackend {
-    /// A backend that computes on `cpu`.
+    /// A backend that computes on `cpu`. Weights of types that can be are packed: products take activations rounded to
+    /// eight bits, 32 columns to a scale.
     pub fn new(cpu: Cpu) -> CpuBackend {
-        CpuBackend { cpu }
+        CpuBackend { cpu, exact: false }
+    }
+
+    /// A backend that keeps all weights as they are stored and activations in f32: the reference, several times slower with
+    /// quantised weights.
+    pub fn exact(cpu: Cpu) -> CpuBackend {
+        CpuBackend { cpu, exact: true }
     }
 
     /// The processor.
@@ -52,7 +60,7 @@ impl Backend for CpuBackend {
     }
 
     fn weight(&self, matrix: Matrix) -> Matrix {
-        matrix
+        if self.exact { matrix } else { matrix.packed(&self.cpu) }
     }
 
     fn vector(&self, values: Vec<f32>) -> Vec<f32> {
@@ -87,9 +95,14 @@ impl Backend for CpuBackend {
         self.cpu.rms_norm_in_place(&mut x[..heads * weight.len()], weight, eps);
     }
 
-    fn linear(&self, w: &Matrix, bias: Option<&Vec<f32>>, x: &Vec<f32>, rows: usize, y: &mut Vec<f32>) {
-        let (m, n) = (rows * w.cols(), rows * w.rows());
-        w.forward(&self.cpu, &x[..m], rows, bias.map(Vec::as_slice), &mut y[..n]);
+    fn linear<const N: usize>(&self, x: &Vec<f32>, rows: usize, projections: [Projection<'_, Self>; N]) {
+        let mut outputs = projections.map(|(matrix, bias, y)| Output {
+            matrix,
+            bias: bias.map(Vec::as_slice),
+            y: &mut y[..rows * matrix.rows()],
+        });
+        let cols = outputs.first().map_or(0, |output| output.matrix.cols());
+        self.cpu.linear(&x[..rows * cols], rows, &mut outputs);
     }
 
     fn rope_table(&self, rope: &Rope, positions: &[u32], cos: &mut Vec<f32>, sin: &mut Vec<f32>) {

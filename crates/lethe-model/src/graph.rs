@@ -4,7 +4,7 @@
 use lethe_kernels::{AttentionSeq, Lanes, Rope};
 use lethe_kv::{KvDtype, KvError, KvShape, LaneView, Storage};
 
-use crate::backend::{Backend, Heads, Span};
+use crate::backend::{Backend, Heads, Projection, Span};
 
 /// A projection: weight and perhaps bias.
 pub struct Linear<B: Backend> {
@@ -12,6 +12,13 @@ pub struct Linear<B: Backend> {
     pub weight: B::Weight,
     /// `[out]`.
     pub bias: Option<B::Vector>,
+}
+
+impl<B: Backend> Linear<B> {
+    /// This projection into `y`.
+    fn to<'a>(&'a self, y: &'a mut B::Buf) -> Projection<'a, B> {
+        (&self.weight, self.bias.as_ref(), y)
+    }
 }
 
 /// The weights of one layer.
@@ -212,9 +219,8 @@ impl<B: Backend> Decoder<B> {
         b.rope_table(&w.rope, positions, &mut ws.cos, &mut ws.sin);
         for (l, layer) in w.layers.iter().enumerate() {
             b.rms_norm(&ws.x, &layer.attn_norm, d.eps, rows, &mut ws.h);
-            b.linear(&layer.q.weight, layer.q.bias.as_ref(), &ws.h, rows, &mut ws.q);
-            b.linear(&layer.k.weight, layer.k.bias.as_ref(), &ws.h, rows, &mut ws.k);
-            b.linear(&layer.v.weight, layer.v.bias.as_ref(), &ws.h, rows, &mut ws.v);
+            let qkv = [layer.q.to(&mut ws.q), layer.k.to(&mut ws.k), layer.v.to(&mut ws.v)];
+            b.linear(&ws.h, rows, qkv);
             if let Some((q_norm, k_norm)) = &layer.qk_norm {
                 b.head_norm(&mut ws.q, q_norm, d.eps, rows * d.heads.queries);
                 b.head_norm(&mut ws.k, k_norm, d.eps, rows * d.heads.kv);
@@ -222,13 +228,12 @@ impl<B: Backend> Decoder<B> {
             b.rope(&w.rope, &mut ws.q, rows, d.heads.queries, &ws.cos, &ws.sin);
             b.rope(&w.rope, &mut ws.k, rows, d.heads.kv, &ws.cos, &ws.sin);
             self.attend(ws, kv, seqs, l)?;
-            b.linear(&layer.o.weight, layer.o.bias.as_ref(), &ws.attn, rows, &mut ws.h);
+            b.linear(&ws.attn, rows, [layer.o.to(&mut ws.h)]);
             b.add(&mut ws.x, &ws.h, rows * d.hidden);
             b.rms_norm(&ws.x, &layer.mlp_norm, d.eps, rows, &mut ws.h);
-            b.linear(&layer.gate.weight, layer.gate.bias.as_ref(), &ws.h, rows, &mut ws.gate);
-            b.linear(&layer.up.weight, layer.up.bias.as_ref(), &ws.h, rows, &mut ws.up);
+            b.linear(&ws.h, rows, [layer.gate.to(&mut ws.gate), layer.up.to(&mut ws.up)]);
             b.swiglu(&mut ws.gate, &ws.up, rows * d.intermediate);
-            b.linear(&layer.down.weight, layer.down.bias.as_ref(), &ws.gate, rows, &mut ws.h);
+            b.linear(&ws.gate, rows, [layer.down.to(&mut ws.h)]);
             b.add(&mut ws.x, &ws.h, rows * d.hidden);
             b.mark_broken(&ws.x, d.hidden, l as u32, &mut ws.broken);
         }
@@ -237,7 +242,7 @@ impl<B: Backend> Decoder<B> {
             b.gather(&ws.x, logit_rows, d.hidden, &mut ws.h);
             let head = w.head.as_ref().unwrap_or(&w.embed);
             b.rms_norm(&ws.h, &w.norm, d.eps, wanted, &mut ws.x);
-            b.linear(head, None, &ws.x, wanted, &mut ws.logits);
+            b.linear(&ws.x, wanted, [(head, None, &mut ws.logits)]);
         }
         Ok(())
     }

@@ -52,7 +52,7 @@ pub mod tokenizer;
 pub mod tokenizer_config;
 mod weights;
 
-pub use backend::{Backend, Heads, Span};
+pub use backend::{Backend, Heads, Projection, Span};
 pub use chat_template::{ChatTemplate, Message, TemplateError};
 pub use checkpoint::{Checkpoint, CheckpointError, Dtype, TensorView};
 pub use config::{Architecture, Config, ConfigError};

@@ -54,7 +54,7 @@ impl<'a, B: Backend> Loader<'a, B> {
     pub(crate) fn weights(&mut self, c: &Config) -> Result<Weights<B>, LoadError> {
         let (q, kv) = (c.n_heads * c.head_dim, c.n_kv_heads * c.head_dim);
         let b = self.backend;
-        let embed = self.matrix("model.embed_tokens.weight", c.vocab_size, c.hidden_size)?;
+        let embed = b.weight(self.matrix("model.embed_tokens.weight", c.vocab_size, c.hidden_size)?);
         // A checkpoint of a tied model may still carry the copy: the config decides.
         let head = if c.tie_word_embeddings {
             None
@@ -93,7 +93,7 @@ impl<'a, B: Backend> Loader<'a, B> {
                 vocab: c.vocab_size,
                 eps: c.rms_norm_eps,
             },
-            embed: b.weight(embed),
+            embed,
             layers,
             norm: b.vector(self.vector("model.norm.weight", c.hidden_size)?),
             head,

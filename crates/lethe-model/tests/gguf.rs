@@ -6,7 +6,7 @@ mod forward;
 use std::path::PathBuf;
 
 use common::{Golden, fixture, read_golden};
-use forward::{backend, levels, logits, worst};
+use forward::{backend, exact, levels, logits, worst};
 use lethe_kernels::Level;
 use lethe_kv::KvDtype;
 use lethe_model::{CpuBackend, GenerationConfig, GgmlType, Gguf, GgufWriter, LoadError, Model};
@@ -30,12 +30,31 @@ fn logits_equal_those_of_transformers_on_the_dequantised_weights() {
     for name in MODELS {
         let golden = golden(name);
         for level in levels() {
-            let model = Model::open(path(name), backend(level)).unwrap();
+            let model = Model::open(path(name), exact(level)).unwrap();
             let whole = logits(&model, &golden.ids, 64, KvDtype::F32, false);
             let worst = worst(&whole, &golden.logits);
             // f16 stands for the types that were converted
             let tolerance = if model.notices.is_empty() { 2e-3 } else { 2e-2 };
             assert!(worst <= tolerance, "{name} at {level}: {worst}");
+            for chunk in [1, 7, 33] {
+                let parts = logits(&model, &golden.ids, chunk, KvDtype::F32, true);
+                assert!(parts == whole, "{name} at {level}: the same bits in chunks of {chunk}");
+            }
+        }
+    }
+}
+
+#[test]
+fn packed_weights_stay_close_and_give_the_same_bits_in_chunks() {
+    for name in ["llama_blocks", "qwen2_k", "qwen3_q8"] {
+        let golden = golden(name);
+        for level in levels() {
+            let model = Model::open(path(name), backend(level)).unwrap();
+            let whole = logits(&model, &golden.ids, 64, KvDtype::F32, false);
+            let squares = |x: &mut dyn Iterator<Item = f32>| x.map(|x| x * x).sum::<f32>();
+            let error = squares(&mut whole.iter().zip(&golden.logits).map(|(a, b)| a - b));
+            let error = (error / squares(&mut golden.logits.iter().copied())).sqrt();
+            assert!(error > 0.0 && error < 0.05, "{name} at {level}: {error}");
             for chunk in [1, 7, 33] {
                 let parts = logits(&model, &golden.ids, chunk, KvDtype::F32, true);
                 assert!(parts == whole, "{name} at {level}: the same bits in chunks of {chunk}");

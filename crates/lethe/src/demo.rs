@@ -51,6 +51,7 @@ pub(crate) fn main(args: &Args) -> Result<(), Fault> {
         model: None,
         offline: true,
         threads: args.threads,
+        exact: false,
         kv_memory: lethe_engine::MemoryAmount::Bytes(64 << 20),
         kv_dtype: Dtype::F16,
     };

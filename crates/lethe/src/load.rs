@@ -19,7 +19,7 @@ pub(crate) fn model(args: &EngineArgs) -> Result<Arc<Model<CpuBackend>>, Fault> 
     if let Some(text) = cpu.notice() {
         terminal::notice(text);
     }
-    let backend = CpuBackend::new(cpu);
+    let backend = if args.exact { CpuBackend::exact(cpu) } else { CpuBackend::new(cpu) };
     let model = match path {
         Some(path) => Model::open(path, backend)?,
         None => Model::from_bytes(lethe_reasoner::FILES, backend)?,

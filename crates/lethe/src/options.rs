@@ -22,6 +22,9 @@ pub(crate) struct EngineArgs {
     /// Compute threads [default: physical cores this process may use]
     #[arg(short, long, value_name = "N")]
     pub(crate) threads: Option<usize>,
+    /// Multiply quantised weights as they are stored with activations in f32: the reference, several times slower
+    #[arg(long)]
+    pub(crate) exact: bool,
     /// Memory for the KV cache: 512MiB, 4GiB, or a share of what is available after the weights
     #[arg(long, value_name = "SIZE", default_value = "50%")]
     pub(crate) kv_memory: MemoryAmount,

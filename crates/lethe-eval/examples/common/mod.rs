@@ -5,11 +5,11 @@ use lethe_model::{CpuBackend, Model};
 
 pub(crate) type Fault = Box<dyn std::error::Error>;
 
-/// The model at a path.
-pub(crate) fn open(path: &str) -> Result<Model<CpuBackend>, Fault> {
-    let backend = CpuBackend::new(Cpu::new(CpuOptions::default())?);
-    // Model::open as soon as there is one
-    Ok(Model::open(path, backend)?)
+/// The model at a path, perhaps with weights as stored.
+#[allow(dead_code)] // not every comparison wants a model
+pub(crate) fn open(path: &str, exact: bool) -> Result<Model<CpuBackend>, Fault> {
+    let cpu = Cpu::new(CpuOptions::default())?;
+    Ok(Model::open(path, if exact { CpuBackend::exact(cpu) } else { CpuBackend::new(cpu) })?)
 }
 
 /// Exactly these arguments.

@@ -7,15 +7,20 @@
 //! - few rows (decode): weights are streamed once from memory and used as they come;
 //! - many rows (prefill): a panel of weights is unpacked to f32 once for a block of rows, in pieces that stay in cache.
 
+mod activations;
 mod blocks;
 mod few;
 mod float;
+mod integer;
 mod many;
+pub(crate) mod packed;
 mod weight;
 
 use crate::shared::SharedMut;
 use crate::simd::dispatch;
 use crate::{Cpu, Matrix};
+use activations::Activations;
+use integer::Whole;
 
 /// A layer `y = x W^T + bias`. Row r of y depends on row r of x alone, to the bit: not on m, its place or the threads.
 pub trait Linear: Send + Sync {
@@ -36,6 +41,8 @@ pub trait Linear: Send + Sync {
 const MANY: usize = 8;
 /// Outputs computed together when rows are few.
 const STRIP: usize = 8;
+/// Most products of the same activations.
+const MOST_OUTPUTS: usize = 4;
 /// Multiplications worth a task of their own.
 const GRAIN: usize = 1 << 16;
 
@@ -108,26 +115,98 @@ impl Linear for Matrix {
     }
 
     fn forward(&self, cpu: &Cpu, x: &[f32], m: usize, bias: Option<&[f32]>, y: &mut [f32]) {
-        let (rows, cols) = (Matrix::rows(self), Matrix::cols(self));
-        assert_eq!(x.len(), m * cols, "linear: x is not [{m}][{cols}]");
-        assert_eq!(y.len(), m * rows, "linear: y is not [{m}][{rows}]");
-        assert!(bias.is_none_or(|bias| bias.len() == rows), "linear: bias is not [{rows}]");
-        let y = SharedMut::new(y);
-        let product = Product { x, m, weights: self, bias, y: &y };
+        cpu.linear(x, m, &mut [Output { matrix: self, bias, y }]);
+    }
+}
+
+/// One of the products of the same activations.
+pub struct Output<'a> {
+    /// `[rows][cols]`.
+    pub matrix: &'a Matrix,
+    /// `[rows]`.
+    pub bias: Option<&'a [f32]>,
+    /// `[m][rows]`.
+    pub y: &'a mut [f32],
+}
+
+impl Cpu {
+    /// Every output's `y = x W^T + bias` from x (`[m][cols]`): activations are quantised once, and threads meet once.
+    ///
+    /// # Panics
+    /// If a length does not match.
+    pub fn linear(&self, x: &[f32], m: usize, outputs: &mut [Output<'_>]) {
+        assert!(outputs.len() <= MOST_OUTPUTS, "linear: {} outputs at once", outputs.len());
+        for Output { matrix, bias, y } in outputs.iter() {
+            let (rows, cols) = (matrix.rows(), matrix.cols());
+            assert_eq!(x.len(), m * cols, "linear: x is not [{m}][{cols}]");
+            assert_eq!(y.len(), m * rows, "linear: y is not [{m}][{rows}]");
+            assert!(bias.is_none_or(|bias| bias.len() == rows), "linear: bias is not [{rows}]");
+        }
+        for output in outputs.iter_mut().filter(|output| !output.matrix.is_packed()) {
+            self.as_stored(x, m, output);
+        }
+        if let Some(packed) = outputs.iter().find(|output| output.matrix.is_packed()) {
+            let cols = packed.matrix.cols();
+            Activations::with(self, x, cols, |x| self.packed(x, m, outputs));
+        }
+    }
+
+    /// The outputs whose weights are packed.
+    fn packed(&self, x: &Activations, m: usize, outputs: &mut [Output<'_>]) {
+        const BLOCK_ROWS: usize = 64; // as many activations as stay in the L2 cache
+        let row_blocks = m.div_ceil(BLOCK_ROWS);
+        // Groups of a task: enough work, and enough tasks for all threads.
+        let step = |matrix: &Matrix| {
+            let groups = matrix.rows().div_ceil(packed::GROUP);
+            let least = GRAIN * 4 / (matrix.cols() * packed::GROUP * m.min(BLOCK_ROWS)) + 1;
+            let parts = (groups / least).clamp(1, self.threads() * 8);
+            groups.div_ceil(parts)
+        };
+        let mut outputs = outputs.iter_mut().filter(|output| output.matrix.is_packed());
+        let wholes: [Option<Whole<'_>>; MOST_OUTPUTS] = std::array::from_fn(|_| {
+            let Output { matrix, bias, y } = outputs.next()?;
+            let (groups, step) = (matrix.rows().div_ceil(packed::GROUP), step(matrix));
+            let tasks = groups.div_ceil(step) * row_blocks;
+            Some(Whole { matrix, bias: *bias, y: SharedMut::new(y), step, tasks })
+        });
+        let wholes = || wholes.iter().flatten();
+        self.run(wholes().map(|whole| whole.tasks).sum(), &|mut task, _| {
+            let mut wholes = wholes();
+            let whole = loop {
+                match wholes.next() {
+                    Some(whole) if task < whole.tasks => break whole,
+                    Some(whole) => task -= whole.tasks,
+                    None => return,
+                }
+            };
+            let groups = task / row_blocks * whole.step;
+            let groups = groups..(groups + whole.step).min(whole.matrix.rows().div_ceil(packed::GROUP));
+            let rows = task % row_blocks * BLOCK_ROWS;
+            let rows = rows..(rows + BLOCK_ROWS).min(m);
+            dispatch(self.level(), integer::Part { whole, x, groups, rows });
+        });
+    }
+
+    /// The output of weights that are multiplied as they are stored.
+    fn as_stored(&self, x: &[f32], m: usize, output: &mut Output<'_>) {
+        let (weights, bias) = (output.matrix, output.bias);
+        let (rows, cols) = (weights.rows(), weights.cols());
+        let y = SharedMut::new(output.y);
+        let product = Product { x, m, weights, bias, y: &y };
         if m < MANY {
-            cpu.split(rows.div_ceil(STRIP), GRAIN / (cols * m.max(1) * STRIP) + 1, |strips| {
+            self.split(rows.div_ceil(STRIP), GRAIN / (cols * m.max(1) * STRIP) + 1, |strips| {
                 let outs = strips.start * STRIP..(strips.end * STRIP).min(rows);
-                dispatch(cpu.level(), few::Few { product, outs });
+                dispatch(self.level(), few::Few { product, outs });
             });
         } else {
             let (panels, blocks) = (rows.div_ceil(many::BLOCK_OUTS), m.div_ceil(many::BLOCK_ROWS));
-            cpu.run(panels * blocks, &|task, _| {
+            self.run(panels * blocks, &|task, _| {
                 let (out, row) = (task / blocks * many::BLOCK_OUTS, task % blocks * many::BLOCK_ROWS);
                 let outs = out..(out + many::BLOCK_OUTS).min(rows);
                 let rows = row..(row + many::BLOCK_ROWS).min(m);
                 let part = many::Part { product, outs, rows };
                 // Outside of `dispatch`: a closure within it might be compiled without the instruction set.
-                many::Scratch::with(|scratch| dispatch(cpu.level(), many::Many { part, scratch }));
+                many::Scratch::with(|scratch| dispatch(self.level(), many::Many { part, scratch }));
             });
         }
     }

@@ -15,6 +15,10 @@ pub(super) struct Avx2(());
 #[derive(Clone, Copy)]
 pub(super) struct Pair(__m256, __m256);
 
+/// Bytes 0 to 31 and 32 to 63.
+#[derive(Clone, Copy)]
+pub(super) struct PairI(__m256i, __m256i);
+
 /// # Safety
 /// The processor has AVX2, FMA and F16C.
 #[target_feature(enable = "avx2,fma,f16c")]
@@ -27,9 +31,15 @@ macro_rules! both {
     ($op:expr; $($v:ident),+) => { unsafe { Pair($op($($v.0),+), $op($($v.1),+)) } };
 }
 
+/// The same for whole numbers.
+macro_rules! both_i {
+    ($op:expr; $($v:ident),+) => { unsafe { PairI($op($($v.0),+), $op($($v.1),+)) } };
+}
+
 impl Simd for Avx2 {
     type V = Pair;
     type B = __m128i;
+    type I = PairI;
     const WIDE: bool = false;
 
     #[inline(always)]
@@ -82,6 +92,96 @@ impl Simd for Avx2 {
     #[inline(always)]
     fn or_high(self, a: __m128i, b: __m128i) -> __m128i {
         unsafe { _mm_or_si128(a, _mm_slli_epi16::<4>(b)) }
+    }
+    #[inline(always)]
+    fn to_i8(self, v: Pair) -> [i8; LANES] {
+        let mut bytes = [0; LANES];
+        unsafe {
+            // Packing works within 128 bits: the quarters come out as 0 2 1 3.
+            let words = _mm256_packs_epi32(_mm256_cvtps_epi32(v.0), _mm256_cvtps_epi32(v.1));
+            let words = _mm256_permute4x64_epi64::<0b11_01_10_00>(words);
+            let packed = _mm_packs_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256::<1>(words));
+            _mm_storeu_si128(bytes.as_mut_ptr().cast(), packed);
+        }
+        bytes
+    }
+    #[inline(always)]
+    unsafe fn load_i(self, p: *const u8) -> PairI {
+        unsafe { PairI(_mm256_loadu_si256(p.cast()), _mm256_loadu_si256(p.add(32).cast())) }
+    }
+    #[inline(always)]
+    unsafe fn repeat(self, p: *const u8) -> PairI {
+        unsafe {
+            let all = _mm256_set1_epi32(p.cast::<i32>().read_unaligned());
+            PairI(all, all)
+        }
+    }
+    #[inline(always)]
+    unsafe fn load_twice(self, p: *const u8) -> PairI {
+        let half = |p: *const u8| unsafe {
+            let wide = _mm256_cvtepi8_epi32(_mm_loadl_epi64(p.cast()));
+            _mm256_or_si256(_mm256_slli_epi32::<16>(wide), _mm256_and_si256(wide, _mm256_set1_epi32(0xffff)))
+        };
+        PairI(half(p), half(p.wrapping_add(8)))
+    }
+    #[inline(always)]
+    fn splat_i16(self, x: i16) -> PairI {
+        unsafe { PairI(_mm256_set1_epi16(x), _mm256_set1_epi16(x)) }
+    }
+    #[inline(always)]
+    fn bits_i(self, b: PairI, n: u32, mask: u8) -> PairI {
+        let half = |b| unsafe {
+            _mm256_and_si256(_mm256_srl_epi16(b, _mm_cvtsi32_si128(n as i32)), _mm256_set1_epi8(mask as i8))
+        };
+        PairI(half(b.0), half(b.1))
+    }
+    #[inline(always)]
+    fn bits_i_up(self, b: PairI, n: u32, mask: u8) -> PairI {
+        let half = |b| unsafe {
+            _mm256_and_si256(_mm256_sll_epi16(b, _mm_cvtsi32_si128(n as i32)), _mm256_set1_epi8(mask as i8))
+        };
+        PairI(half(b.0), half(b.1))
+    }
+    #[inline(always)]
+    fn or_i(self, a: PairI, b: PairI) -> PairI {
+        both_i!(_mm256_or_si256; a, b)
+    }
+    #[inline(always)]
+    fn abs_i8(self, a: PairI) -> PairI {
+        both_i!(_mm256_abs_epi8; a)
+    }
+    #[inline(always)]
+    fn negate_i8(self, a: PairI, b: PairI) -> PairI {
+        both_i!(_mm256_sign_epi8; a, b)
+    }
+    #[inline(always)]
+    fn mul_i8(self, a: PairI, b: PairI) -> PairI {
+        both_i!(_mm256_maddubs_epi16; a, b)
+    }
+    #[inline(always)]
+    fn mul_i16(self, a: PairI, b: PairI) -> PairI {
+        both_i!(_mm256_madd_epi16; a, b)
+    }
+    #[inline(always)]
+    fn add_i16(self, a: PairI, b: PairI) -> PairI {
+        both_i!(_mm256_add_epi16; a, b)
+    }
+    #[inline(always)]
+    fn sub_i16(self, a: PairI, b: PairI) -> PairI {
+        both_i!(_mm256_sub_epi16; a, b)
+    }
+    #[inline(always)]
+    fn shl_i16(self, a: PairI, n: u32) -> PairI {
+        let half = |a| unsafe { _mm256_sll_epi16(a, _mm_cvtsi32_si128(n as i32)) };
+        PairI(half(a.0), half(a.1))
+    }
+    #[inline(always)]
+    fn add_i32(self, a: PairI, b: PairI) -> PairI {
+        both_i!(_mm256_add_epi32; a, b)
+    }
+    #[inline(always)]
+    fn float(self, a: PairI) -> Pair {
+        unsafe { Pair(_mm256_cvtepi32_ps(a.0), _mm256_cvtepi32_ps(a.1)) }
     }
     #[inline(always)]
     unsafe fn store(self, p: *mut f32, v: Pair) {

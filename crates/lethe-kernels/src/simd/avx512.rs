@@ -21,6 +21,7 @@ pub(super) unsafe fn run<K: Kernel>(kernel: K) -> K::Output {
 impl Simd for Avx512 {
     type V = __m512;
     type B = __m128i;
+    type I = __m512i;
     const WIDE: bool = true;
 
     #[inline(always)]
@@ -65,6 +66,79 @@ impl Simd for Avx512 {
     #[inline(always)]
     fn or_high(self, a: __m128i, b: __m128i) -> __m128i {
         unsafe { _mm_or_si128(a, _mm_slli_epi16::<4>(b)) }
+    }
+    #[inline(always)]
+    fn to_i8(self, v: __m512) -> [i8; LANES] {
+        let mut bytes = [0; LANES];
+        unsafe { _mm_storeu_si128(bytes.as_mut_ptr().cast(), _mm512_cvtsepi32_epi8(_mm512_cvtps_epi32(v))) };
+        bytes
+    }
+    #[inline(always)]
+    unsafe fn load_i(self, p: *const u8) -> __m512i {
+        unsafe { _mm512_loadu_si512(p.cast()) }
+    }
+    #[inline(always)]
+    unsafe fn repeat(self, p: *const u8) -> __m512i {
+        unsafe { _mm512_set1_epi32(p.cast::<i32>().read_unaligned()) }
+    }
+    #[inline(always)]
+    unsafe fn load_twice(self, p: *const u8) -> __m512i {
+        unsafe {
+            let wide = _mm512_cvtepi8_epi32(_mm_loadu_si128(p.cast()));
+            _mm512_or_si512(_mm512_slli_epi32::<16>(wide), _mm512_and_si512(wide, _mm512_set1_epi32(0xffff)))
+        }
+    }
+    #[inline(always)]
+    fn splat_i16(self, x: i16) -> __m512i {
+        unsafe { _mm512_set1_epi16(x) }
+    }
+    #[inline(always)]
+    fn bits_i(self, b: __m512i, n: u32, mask: u8) -> __m512i {
+        unsafe { _mm512_and_si512(_mm512_srl_epi16(b, _mm_cvtsi32_si128(n as i32)), _mm512_set1_epi8(mask as i8)) }
+    }
+    #[inline(always)]
+    fn bits_i_up(self, b: __m512i, n: u32, mask: u8) -> __m512i {
+        unsafe { _mm512_and_si512(_mm512_sll_epi16(b, _mm_cvtsi32_si128(n as i32)), _mm512_set1_epi8(mask as i8)) }
+    }
+    #[inline(always)]
+    fn negate_i8(self, a: __m512i, b: __m512i) -> __m512i {
+        unsafe { _mm512_mask_sub_epi8(a, _mm512_movepi8_mask(b), _mm512_setzero_si512(), a) }
+    }
+    #[inline(always)]
+    fn shl_i16(self, a: __m512i, n: u32) -> __m512i {
+        unsafe { _mm512_sll_epi16(a, _mm_cvtsi32_si128(n as i32)) }
+    }
+    #[inline(always)]
+    fn or_i(self, a: __m512i, b: __m512i) -> __m512i {
+        unsafe { _mm512_or_si512(a, b) }
+    }
+    #[inline(always)]
+    fn abs_i8(self, a: __m512i) -> __m512i {
+        unsafe { _mm512_abs_epi8(a) }
+    }
+    #[inline(always)]
+    fn mul_i8(self, a: __m512i, b: __m512i) -> __m512i {
+        unsafe { _mm512_maddubs_epi16(a, b) }
+    }
+    #[inline(always)]
+    fn mul_i16(self, a: __m512i, b: __m512i) -> __m512i {
+        unsafe { _mm512_madd_epi16(a, b) }
+    }
+    #[inline(always)]
+    fn add_i16(self, a: __m512i, b: __m512i) -> __m512i {
+        unsafe { _mm512_add_epi16(a, b) }
+    }
+    #[inline(always)]
+    fn sub_i16(self, a: __m512i, b: __m512i) -> __m512i {
+        unsafe { _mm512_sub_epi16(a, b) }
+    }
+    #[inline(always)]
+    fn add_i32(self, a: __m512i, b: __m512i) -> __m512i {
+        unsafe { _mm512_add_epi32(a, b) }
+    }
+    #[inline(always)]
+    fn float(self, a: __m512i) -> __m512 {
+        unsafe { _mm512_cvtepi32_ps(a) }
     }
     #[inline(always)]
     unsafe fn store(self, p: *mut f32, v: __m512) {

@@ -51,6 +51,8 @@ pub(crate) trait Simd: Copy {
     type V: Copy;
     /// Sixteen bytes.
     type B: Copy;
+    /// Whole numbers in 64 bytes: 64 of eight bits, 32 of sixteen or 16 of thirty-two.
+    type I: Copy;
     /// Whether there are 32 registers of 16 lanes; else 16 of 8.
     const WIDE: bool;
 
@@ -86,6 +88,50 @@ pub(crate) trait Simd: Copy {
     fn bits(self, b: Self::B, n: u32, mask: u8) -> Self::B;
     /// `a | b << 4` of bytes `b` below 16.
     fn or_high(self, a: Self::B, b: Self::B) -> Self::B;
+    /// The nearest whole numbers, ties to even, of lanes within -128.5 and 127.5.
+    fn to_i8(self, v: Self::V) -> [i8; LANES];
+
+    /// 64 bytes.
+    ///
+    /// # Safety
+    /// They are readable at `p`; no alignment is asked for.
+    unsafe fn load_i(self, p: *const u8) -> Self::I;
+    /// Four bytes, sixteen times.
+    ///
+    /// # Safety
+    /// They are readable at `p`; no alignment is asked for.
+    unsafe fn repeat(self, p: *const u8) -> Self::I;
+    /// Sixteen signed bytes, each twice in sixteen bits.
+    ///
+    /// # Safety
+    /// They are readable at `p`; no alignment is asked for.
+    unsafe fn load_twice(self, p: *const u8) -> Self::I;
+    /// All of sixteen bits.
+    fn splat_i16(self, x: i16) -> Self::I;
+    /// `b >> n & mask` of bytes, where `mask << n` lies within a byte.
+    fn bits_i(self, b: Self::I, n: u32, mask: u8) -> Self::I;
+    /// `b << n & mask` of bytes, where `mask >> n` lies within a byte.
+    fn bits_i_up(self, b: Self::I, n: u32, mask: u8) -> Self::I;
+    fn or_i(self, a: Self::I, b: Self::I) -> Self::I;
+    /// Magnitudes of signed bytes, as unsigned ones.
+    fn abs_i8(self, a: Self::I) -> Self::I;
+    /// `-a` of signed bytes where `b` is negative, `a` where it is positive; where it is 0, either or 0. No `a` is -128.
+    fn negate_i8(self, a: Self::I, b: Self::I) -> Self::I;
+    /// Products of unsigned bytes `a` and signed ones `b`, added in pairs, which must fit sixteen bits.
+    fn mul_i8(self, a: Self::I, b: Self::I) -> Self::I;
+    /// Products in sixteen bits, added in pairs to thirty-two.
+    fn mul_i16(self, a: Self::I, b: Self::I) -> Self::I;
+    /// Sums in sixteen bits, modulo 2^16.
+    fn add_i16(self, a: Self::I, b: Self::I) -> Self::I;
+    /// Differences in sixteen bits, modulo 2^16.
+    fn sub_i16(self, a: Self::I, b: Self::I) -> Self::I;
+    /// `a << n` in sixteen bits.
+    fn shl_i16(self, a: Self::I, n: u32) -> Self::I;
+    /// Sums in thirty-two bits.
+    fn add_i32(self, a: Self::I, b: Self::I) -> Self::I;
+    /// Numbers of thirty-two bits as f32.
+    fn float(self, a: Self::I) -> Self::V;
+
     /// # Safety
     /// 64 bytes are writable at `p`; no alignment is asked for.
     unsafe fn store(self, p: *mut f32, v: Self::V);

@@ -37,9 +37,18 @@ impl Sequences for Alone {
     }
 }
 
-/// A backend on two threads.
+fn cpu(level: Level) -> Cpu {
+    Cpu::new(CpuOptions { threads: Some(2), level: Some(level) }).unwrap()
+}
+
+/// A backend on two threads, with packed weights.
 pub(crate) fn backend(level: Level) -> CpuBackend {
-    CpuBackend::new(Cpu::new(CpuOptions { threads: Some(2), level: Some(level) }).unwrap())
+    CpuBackend::new(cpu(level))
+}
+
+/// A backend on two threads, with weights as stored.
+pub(crate) fn exact(level: Level) -> CpuBackend {
+    CpuBackend::exact(cpu(level))
 }
 
 /// Logits of all positions, fed in chunks. `[ids][vocab]`
