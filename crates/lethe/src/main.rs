@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod bars;
+mod bench;
 mod chat;
 mod demo;
 mod find;
@@ -53,6 +54,8 @@ enum Command {
     Inspect(inspect::Args),
     /// Write a Hugging Face folder as one GGUF file with smaller numbers
     Quantize(quantize::Args),
+    /// Time decoding under a policy: at given positions, or with many requests at once
+    Bench(Box<bench::Args>),
     /// List the eviction policies with their keys, defaults and cost
     Policies(policies::Args),
 }
@@ -65,6 +68,7 @@ fn main() -> ExitCode {
         Command::Models(args) => models::main(&args),
         Command::Inspect(args) => inspect::main(&args),
         Command::Quantize(args) => quantize::main(&args),
+        Command::Bench(args) => bench::main(&args),
         Command::Policies(args) => policies::main(&args),
     };
     match done {

@@ -1,0 +1,102 @@
+//! Requests submitted at once and timed until the last is done: what a full machine gets through.
+
+use std::time::Duration;
+
+use lethe_engine::{EngineOptions, Finished, Generation};
+
+use super::rig::Rig;
+use super::row::{Row, Spread};
+use super::{Setup, progress::Progress};
+use crate::Fault;
+
+/// The requests, and how often they are run.
+pub(super) struct Load {
+    /// Tokens of each prompt.
+    pub(super) prompt: usize,
+    /// New tokens of each request.
+    pub(super) new: usize,
+    /// Runs that are not timed.
+    pub(super) warmup: usize,
+    /// Runs that are.
+    pub(super) repeats: usize,
+}
+
+/// One run.
+struct Run {
+    /// Of all steps: what is drawn between them does not count.
+    time: Duration,
+    /// Of the steps that read prompts.
+    prompt_time: Duration,
+    steps: usize,
+    kv_peak_bytes: u64,
+    ended: Vec<Finished>,
+}
+
+/// Measures.
+///
+/// # Errors
+/// Requests beyond the model's positions or the memory; a request that fails.
+pub(super) fn run(setup: &Setup, load: &Load, progress: &mut Progress) -> Result<Row, Fault> {
+    let limit = setup.model.max_positions;
+    if load.prompt.saturating_add(load.new) > limit {
+        return Err(format!(
+            "--prompt {} and --gen {} need {} positions, the model has {limit}",
+            load.prompt,
+            load.new,
+            load.prompt.saturating_add(load.new)
+        )
+        .into());
+    }
+    let options = EngineOptions { kv_memory: setup.kv_limit, ..setup.options() };
+    let mut rig = Rig::new(&setup.model, options)?;
+    for i in 0..load.warmup {
+        once(setup, load, &mut rig, progress, &format!("warm-up {} of {}", i + 1, load.warmup))?;
+    }
+    let mut runs = Vec::new();
+    for i in 0..load.repeats {
+        runs.push(once(setup, load, &mut rig, progress, &format!("repetition {} of {}", i + 1, load.repeats))?);
+    }
+    progress.clear();
+    let speed = |tokens: usize, time: Duration| (setup.batch * tokens) as f64 / time.as_secs_f64();
+    let decode = Spread::of(runs.iter().map(|run| speed(load.new, run.time)).collect());
+    let prompt = Spread::of(runs.iter().map(|run| speed(load.prompt, run.prompt_time)).collect());
+    let kv_peak_bytes = runs.iter().map(|run| run.kv_peak_bytes).max().unwrap_or(0);
+    let last = runs.pop().ok_or("nothing was run")?;
+    // A step reads the weights once, for however many rows.
+    let weights = (last.steps as u64 * setup.step_weights) as f64 / (setup.batch * load.new) as f64;
+    let slots = last.ended.iter().map(|done| done.kv.mean_slots).sum::<f64>() / last.ended.len().max(1) as f64;
+    Ok(Row {
+        prompt: load.prompt,
+        context: None,
+        new: load.new,
+        prompt_tok_s: Some(prompt.median),
+        decode,
+        timings: ("repeats", load.repeats),
+        kv_peak_bytes,
+        bytes_per_token: weights + slots * setup.kv.token_bytes() as f64,
+        ended: last.ended,
+    })
+}
+
+fn once(setup: &Setup, load: &Load, rig: &mut Rig, progress: &mut Progress, what: &str) -> Result<Run, Fault> {
+    let generation = Generation { max_tokens: Some(load.new), ignore_eos: true, ..Generation::default() };
+    for id in 0..setup.batch as u64 {
+        rig.submit(id, rig.tokens(id, 0..load.prompt), &setup.spec, generation.clone())?;
+    }
+    let mut run =
+        Run { time: Duration::ZERO, prompt_time: Duration::ZERO, steps: 0, kv_peak_bytes: 0, ended: Vec::new() };
+    let (all, mut new) = (setup.batch * load.new, 0);
+    while !rig.idle() {
+        let step = rig.step()?;
+        run.time += step.time;
+        if step.prompt > 0 {
+            run.prompt_time += step.time;
+        }
+        run.steps += 1;
+        run.kv_peak_bytes = run.kv_peak_bytes.max(step.kv_bytes);
+        run.ended.extend(step.ended);
+        new += step.tokens;
+        progress.show(|| format!("{what}: {new} of {all} new tokens"));
+    }
+    Ok(run)
+}
