@@ -21,7 +21,9 @@ use crate::options::{EngineArgs, PolicyArgs};
 use crate::terminal::STRONG;
 use crate::{Fault, load, terminal};
 
+use depth::Depths;
 use progress::Progress;
+use rig::Rig;
 use row::Row;
 use throughput::Load;
 
@@ -43,7 +45,7 @@ pub(crate) struct Args {
     #[arg(long = "gen", value_name = "N", default_value = "128", value_parser = positive)]
     new: usize,
     /// Sequences at once
-    #[arg(short, long, value_name = "N", default_value = "1", value_parser = batch)]
+    #[arg(long, value_name = "N", default_value = "1", value_parser = batch)]
     batch: usize,
     /// Runs of the requests before those that are timed
     #[arg(long, value_name = "N", default_value_t = 1)]
@@ -61,20 +63,23 @@ const HELP: &str = "Examples:
   lethe bench -m model.gguf --cap 1024 --context 128,4096,8192,16384 --json
   lethe bench -m model.gguf --cap 512 --batch 16 --gen 1024 --kv-memory 1GiB
 
-With --context, prompts of random tokens are read up to each position as turns of one sequence: after the first, which
-stays pinned, the policy may forget all of them, and its rounds run (protect_prompt is `newest` unless it is given as
-none). There five windows of 32 tokens a sequence are timed, 4 tokens after the position, and the next position goes on
-from where that ends; one that lies before it begins anew. The KV pool is as large as needed, --kv-memory at most;
-`auto`, which makes its cap of the pool, has all of it.
+With --context, random tokens are read up to each position as the turns of one sequence: the first prompt stays pinned, \
+the policy may forget all others, and its rounds run (protect_prompt is `newest` unless given as none). There, after a \
+few tokens, five windows of 32 tokens a sequence are timed. The next position goes on from where that ends, so that \
+16384 does not start from zero; a position that is past already begins anew. The KV pool is as large as needed, \
+--kv-memory at most; `auto`, which makes its cap of the pool, has all of it.
 
-Without --context, --batch requests are submitted at once and run until all are done, first come, first served where
+Without --context, --batch requests are submitted at once and run until all are done, first come, first served where \
 --kv-memory does not hold all of them. Decoding is all new tokens over the time from submission until then.
 
-Tokens per second are those of all sequences together: decoding as median, least and most of the windows or repeats;
-prompts over the steps that read some. KV peak is that of all sequences, in pages, before rounds; with --context, while
-decoding is timed. MB/token is what one new token moves: the weights, shared by the batch, and the keys and values that
-its sequence holds; `of reads`, how much of the measured read bandwidth that takes. Sampling is greedy and end tokens are
-ignored.";
+Tokens per second are those of all sequences together: decoding as median, least and most of the windows or repeats; \
+prompts over the steps that read some. KV peak is that of all sequences, in pages, before rounds; with --context, while \
+decoding is timed. MB/token is what one new token moves: the weights, shared by the batch, and the keys and values that \
+its sequence holds; `of reads` is how much of the measured read bandwidth that takes. Sampling is greedy and end tokens \
+are ignored.";
+
+/// The policy that forgets nothing.
+const FULL: &str = "full";
 
 /// What all rows have in common.
 struct Setup {
@@ -88,19 +93,16 @@ struct Setup {
     kv_limit: u64,
     /// Bytes of weights that a step reads.
     step_weights: u64,
-    /// Bytes per second that the compute threads read.
-    bandwidth: f64,
 }
 
 impl Setup {
     fn new(args: &Args) -> Result<Setup, Fault> {
         let mut spec = args.policy.spec()?;
-        if !args.context.is_empty() && spec.name() != "full" && spec.get("protect_prompt").is_none() {
+        if !args.context.is_empty() && spec.name() != FULL && spec.get("protect_prompt").is_none() {
             // positions are fed as later turns: they are to be forgotten like generated tokens
             spec = spec.set("protect_prompt", ProtectPrompt::Newest.word())?;
         }
         let model = load::model(&args.engine)?;
-        let bandwidth = bandwidth::read(model.decoder.backend.cpu());
         let setup = Setup {
             name: load::model_name(args.engine.model.as_deref()),
             kv: model.decoder.kv_shape(args.engine.kv_dtype.into()),
@@ -108,11 +110,15 @@ impl Setup {
             batch: args.batch,
             kv_limit: args.engine.kv_memory.resolve(model.weight_bytes),
             step_weights: weights::of_step(&args.engine, &model)?,
-            bandwidth,
             model,
         };
         setup.spec.build(&setup.context())?; // a policy that cannot be built is said before anything runs
         Ok(setup)
+    }
+
+    /// Whether a turn may ever forget anything.
+    fn prunes(&self) -> bool {
+        self.spec.name() != FULL
     }
 
     fn threads(&self) -> usize {
@@ -146,7 +152,7 @@ impl Setup {
     }
 
     /// What the table is about.
-    fn header(&self) -> Result<String, Fault> {
+    fn header(&self, bandwidth: f64) -> Result<String, Fault> {
         let c = &self.model.config;
         let policy = self.spec.build(&self.context())?;
         let options: Vec<String> = policy.options().into_iter().map(|(k, v)| format!("{k}={v}")).collect();
@@ -162,39 +168,56 @@ impl Setup {
             human_bytes(self.kv.token_bytes() as u64),
             self.threads(),
             self.simd(),
-            self.bandwidth / 1e9,
+            bandwidth / 1e9,
             policy.name(),
             options.join(" "),
         ))
     }
 }
 
+/// What is measured, ready to run.
+enum Plan {
+    Depths(Depths),
+    Load(Load, Rig),
+}
+
+impl Plan {
+    fn new(args: &Args, setup: &Setup) -> Result<Plan, Fault> {
+        if !args.context.is_empty() {
+            return Ok(Plan::Depths(Depths::plan(setup, &args.context, args.prompt)?));
+        }
+        let (prompt, new) = (args.prompt.unwrap_or(128), args.new);
+        let load = Load { prompt, new, warmup: args.warmup, repeats: args.repeats };
+        let rig = throughput::plan(setup, &load)?;
+        Ok(Plan::Load(load, rig))
+    }
+}
+
 pub(crate) fn main(args: &Args) -> Result<(), Fault> {
     let setup = Setup::new(args)?;
+    let plan = Plan::new(args, &setup)?;
+    let bandwidth = bandwidth::read(setup.model.decoder.backend.cpu());
+    let header = setup.header(bandwidth)?;
     let mut out = anstream::stdout();
     if args.json {
-        terminal::notice(setup.header()?);
+        terminal::notice(header);
     } else {
-        writeln!(out, "{}\n\n{STRONG}{}{STRONG:#}", setup.header()?, row::heading())?;
+        writeln!(out, "{header}\n\n{STRONG}{}{STRONG:#}", row::heading())?;
         out.flush()?;
     }
     let mut show = |row: Row| -> Result<(), Fault> {
         if args.json {
-            writeln!(out, "{}", row.json(&setup))?;
+            writeln!(out, "{}", row.json(&setup, bandwidth))?;
         } else {
-            writeln!(out, "{}", row.line(&setup))?;
+            writeln!(out, "{}", row.line(&setup, bandwidth))?;
         }
         Ok(out.flush()?)
     };
     let mut progress = Progress::new();
-    if args.context.is_empty() {
-        let load =
-            Load { prompt: args.prompt.unwrap_or(128), new: args.new, warmup: args.warmup, repeats: args.repeats };
-        show(throughput::run(&setup, &load, &mut progress)?)?;
-    } else {
-        depth::run(&setup, &args.context, args.prompt, &mut progress, &mut show)?;
+    match plan {
+        Plan::Depths(depths) => depths.run(&setup, &mut progress, &mut show),
+        Plan::Load(load, rig) => show(throughput::run(&setup, &load, rig, &mut progress)?),
     }
-    Ok(())
 }
 
 /// Reads a count of at least one.

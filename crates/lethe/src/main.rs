@@ -38,6 +38,7 @@ const EXAMPLES: &str = "Examples:
   lethe run -m Qwen/Qwen3-0.6B-GGUF \"...\"    by name: from the cache, or fetched
   lethe chat ./Qwen3-0.6B --hide-thinking     a conversation, thinking not shown
   lethe models plan Qwen/Qwen3-8B             what a model needs, before it is fetched
+  lethe bench --cap 256 --context 128,3000    how fast it decodes there, and on how much memory
   lethe policies                              every policy with its keys, defaults and cost";
 
 #[derive(Subcommand)]

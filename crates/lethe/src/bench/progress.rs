@@ -14,10 +14,17 @@ impl Progress {
         Progress { live: std::io::stderr().is_terminal(), drawn: None }
     }
 
-    /// Shows the text, unless a line was shown a moment ago. Never called where time is taken.
+    /// Shows the text, unless one was shown a moment ago. Never called where time is taken.
     pub(super) fn show(&mut self, text: impl FnOnce() -> String) {
         let soon = self.drawn.is_some_and(|at| at.elapsed() < Duration::from_millis(200));
-        if self.live && !soon {
+        if !soon {
+            self.say(text);
+        }
+    }
+
+    /// Shows the text.
+    pub(super) fn say(&mut self, text: impl FnOnce() -> String) {
+        if self.live {
             self.drawn = Some(Instant::now());
             let _ = write!(anstream::stderr(), "\r{}\x1b[K", text());
         }

@@ -29,11 +29,12 @@ pub(super) struct Step {
 struct Seen {
     prompt: usize,
     tokens: usize,
-    freed: usize, // pages
+    freed: usize, // pages that were held and no longer are
     ended: Vec<Finished>,
     failed: Option<Failure>,
 }
 
+/// An engine without its thread.
 pub(super) struct Rig {
     core: Core<CpuBackend>,
     shape: KvShape,

@@ -23,6 +23,7 @@ impl Spread {
     }
 }
 
+/// What was measured at one position, or of one load.
 pub(super) struct Row {
     /// Tokens of each sequence's first prompt.
     pub(super) prompt: usize,
@@ -30,6 +31,7 @@ pub(super) struct Row {
     pub(super) context: Option<usize>,
     /// New tokens of each sequence, the timed ones.
     pub(super) new: usize,
+    /// Tokens of prompts per second, over the steps that read some; `None` where nothing was left to read.
     pub(super) prompt_tok_s: Option<f64>,
     /// All sequences together.
     pub(super) decode: Spread,
@@ -46,7 +48,7 @@ pub(super) struct Row {
 /// The heading of [`Row::line`].
 pub(super) fn heading() -> String {
     format!(
-        "{:>8} {:>8} {:>7} {:>6} {:>6} {:>13} {:>24} {:>10} {:>10} {:>9}",
+        "{:>8} {:>8} {:>7} {:>6} {:>6} {:>13} {:>27} {:>10} {:>10} {:>9}",
         "prompt",
         "context",
         "slots",
@@ -66,15 +68,15 @@ impl Row {
         self.ended.iter().flat_map(|done| &done.kv.final_slots).copied().max().unwrap_or(0)
     }
 
-    /// Part of the read bandwidth that decoding makes use of.
-    fn share(&self, setup: &Setup) -> f64 {
-        self.bytes_per_token * self.decode.median / setup.bandwidth
+    /// Part of the read bandwidth, bytes per second, that decoding makes use of.
+    fn share(&self, bandwidth: f64) -> f64 {
+        self.bytes_per_token * self.decode.median / bandwidth
     }
 
-    pub(super) fn line(&self, setup: &Setup) -> String {
+    pub(super) fn line(&self, setup: &Setup, bandwidth: f64) -> String {
         let d = &self.decode;
         format!(
-            "{:>8} {:>8} {:>7} {:>6} {:>6} {:>13} {:>24} {:>10} {:>10.1} {:>7.0} %",
+            "{:>8} {:>8} {:>7} {:>6} {:>6} {:>13} {:>27} {:>10} {:>10.1} {:>7.0} %",
             self.prompt,
             self.context.map_or("-".to_owned(), |context| context.to_string()),
             self.kv_slots(),
@@ -84,11 +86,11 @@ impl Row {
             format!("{:.2} ({:.2}-{:.2})", d.median, d.min, d.max),
             human_bytes(self.kv_peak_bytes),
             self.bytes_per_token / 1e6,
-            100.0 * self.share(setup),
+            100.0 * self.share(bandwidth),
         )
     }
 
-    pub(super) fn json(&self, setup: &Setup) -> Value {
+    pub(super) fn json(&self, setup: &Setup, bandwidth: f64) -> Value {
         let kv = self.ended.first().map(|done| &done.kv);
         let cap = kv.and_then(|kv| kv.options.get("cap"));
         let (timings, count) = self.timings;
@@ -113,8 +115,8 @@ impl Row {
             "rounds": kv.map(|kv| kv.rounds.iter().sum::<usize>()),
             "evicted": kv.map(|kv| kv.evicted),
             "bytes_per_token": self.bytes_per_token.round() as u64,
-            "bandwidth_gb_s": setup.bandwidth / 1e9,
-            "bandwidth_share": self.share(setup),
+            "bandwidth_gb_s": bandwidth / 1e9,
+            "bandwidth_share": self.share(bandwidth),
         });
         object[timings] = count.into();
         object

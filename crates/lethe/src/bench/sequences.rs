@@ -19,6 +19,7 @@ const NEW: usize = WARM + WINDOWS * WINDOW;
 /// Positions that timing takes: the token left over from the turn before, one to go on from, and the new ones.
 pub(super) const TIMED: usize = 2 + NEW;
 
+/// So many as the batch has, all at the same position.
 pub(super) struct Sequences<'a> {
     setup: &'a Setup,
     rig: Rig,
@@ -46,9 +47,10 @@ impl<'a> Sequences<'a> {
     /// be longer than the context.
     pub(super) fn measure(&mut self, context: usize, prompt: usize, progress: &mut Progress) -> Result<Row, Fault> {
         let (read, time) = self.feed(context, prompt, progress)?;
-        progress.clear();
+        progress.say(|| format!("timing at position {context}"));
         let slots_before = self.slots;
         let (steps, ended) = self.decode()?;
+        progress.clear();
         let speed = |steps: &[Step]| {
             let time: Duration = steps.iter().map(|step| step.time).sum();
             steps.iter().map(|step| step.tokens).sum::<usize>() as f64 / time.as_secs_f64()

@@ -32,23 +32,24 @@ struct Run {
     ended: Vec<Finished>,
 }
 
+/// An engine for them.
+///
+/// # Errors
+/// Requests beyond the model's positions; memory that is too little for any request.
+pub(super) fn plan(setup: &Setup, load: &Load) -> Result<Rig, Fault> {
+    let (need, limit) = (load.prompt.saturating_add(load.new), setup.model.max_positions);
+    if need > limit {
+        let (prompt, new) = (load.prompt, load.new);
+        return Err(format!("--prompt {prompt} and --gen {new} need {need} positions, the model has {limit}").into());
+    }
+    Rig::new(&setup.model, EngineOptions { kv_memory: setup.kv_limit, ..setup.options() })
+}
+
 /// Measures.
 ///
 /// # Errors
-/// Requests beyond the model's positions or the memory; a request that fails.
-pub(super) fn run(setup: &Setup, load: &Load, progress: &mut Progress) -> Result<Row, Fault> {
-    let limit = setup.model.max_positions;
-    if load.prompt.saturating_add(load.new) > limit {
-        return Err(format!(
-            "--prompt {} and --gen {} need {} positions, the model has {limit}",
-            load.prompt,
-            load.new,
-            load.prompt.saturating_add(load.new)
-        )
-        .into());
-    }
-    let options = EngineOptions { kv_memory: setup.kv_limit, ..setup.options() };
-    let mut rig = Rig::new(&setup.model, options)?;
+/// A request that is refused or fails.
+pub(super) fn run(setup: &Setup, load: &Load, mut rig: Rig, progress: &mut Progress) -> Result<Row, Fault> {
     for i in 0..load.warmup {
         once(setup, load, &mut rig, progress, &format!("warm-up {} of {}", i + 1, load.warmup))?;
     }
