@@ -1,4 +1,4 @@
-//! Large memory pages for the KV arena.
+//! Large memory pages for the KV arena and packed weights.
 
 use lethe_kv::PagesMut;
 
@@ -12,6 +12,11 @@ pub fn prefer_huge_pages(pages: &mut PagesMut<'_>) {
         PagesMut::F32(elems) => elems.as_mut_ptr_range().start.cast::<u8>()..elems.as_mut_ptr_range().end.cast(),
     };
     advise(bytes);
+}
+
+/// The same for `bytes` that stream through once a step.
+pub(crate) fn prefer_huge_pages_for(bytes: &mut [u8]) {
+    advise(bytes.as_mut_ptr_range());
 }
 
 #[cfg(target_os = "linux")]

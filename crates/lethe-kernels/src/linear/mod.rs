@@ -158,8 +158,8 @@ impl Cpu {
         // Groups of a task: enough work, and enough tasks for all threads.
         let step = |matrix: &Matrix| {
             let groups = matrix.rows().div_ceil(packed::GROUP);
-            let least = GRAIN * 4 / (matrix.cols() * packed::GROUP * m.min(BLOCK_ROWS)) + 1;
-            let parts = (groups / least).clamp(1, self.threads() * 8);
+            let least = GRAIN / (matrix.cols() * packed::GROUP * m.min(BLOCK_ROWS)) + 1;
+            let parts = (groups / least).clamp(1, self.threads() * 32);
             groups.div_ceil(parts)
         };
         let mut outputs = outputs.iter_mut().filter(|output| output.matrix.is_packed());

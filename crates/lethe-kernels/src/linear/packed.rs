@@ -16,6 +16,8 @@
 //! vector u of upper bits has those of the low halves of vectors 2u and 2u + 1, then of their high ones.
 
 use crate::block::Scales;
+use crate::huge::prefer_huge_pages_for;
+use crate::shared::SharedMut;
 use crate::{Cpu, WeightDtype};
 use half::f16;
 
@@ -66,7 +68,8 @@ pub(crate) fn group_bytes(dtype: WeightDtype, cols: usize) -> usize {
 pub(crate) fn pack(cpu: &Cpu, bytes: &[u8], dtype: WeightDtype, rows: usize, cols: usize) -> Vec<u8> {
     let (row_bytes, group_bytes) = (cols / dtype.block() * dtype.block_bytes(), group_bytes(dtype, cols));
     let mut packed = vec![0; rows.div_ceil(GROUP) * group_bytes];
-    let to = crate::shared::SharedMut::new(&mut packed);
+    prefer_huge_pages_for(&mut packed);
+    let to = SharedMut::new(&mut packed);
     cpu.split(rows.div_ceil(GROUP), (1 << 16) / group_bytes + 1, |groups| {
         for group in groups {
             // SAFETY: a group belongs to one range of the split.
