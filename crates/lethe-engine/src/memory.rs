@@ -57,12 +57,12 @@ impl fmt::Display for MemoryAmount {
 }
 
 impl MemoryAmount {
-    /// The amount in bytes. A share is one of [`available_memory`] less `weights`, the bytes of mapped weights: the
+    /// The amount in bytes. A share is one of [`available_memory`] less `mapped`, the bytes of mapped weights: the
     /// system calls those available, but every step reads them.
-    pub fn resolve(self, weights: u64) -> u64 {
+    pub fn resolve(self, mapped: u64) -> u64 {
         match self {
             MemoryAmount::Bytes(b) => b,
-            MemoryAmount::Percent(p) => (available_memory().saturating_sub(weights) as f64 * p / 100.0) as u64,
+            MemoryAmount::Percent(p) => (available_memory().saturating_sub(mapped) as f64 * p / 100.0) as u64,
         }
     }
 }

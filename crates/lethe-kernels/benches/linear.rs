@@ -4,7 +4,7 @@
 mod common;
 
 use common::{Order, Random, read_bandwidth, seconds, weights};
-use lethe_kernels::{Cpu, CpuOptions, Level, Linear, Matrix, WeightDtype};
+use lethe_kernels::{Cpu, CpuOptions, Level, Matrix, WeightDtype};
 
 const COLS: usize = 8960;
 const ROWS: usize = 1536;

@@ -32,7 +32,7 @@ pub use attention::{Attention, AttentionScratch, AttentionSeq, AttentionShape, B
 pub use cpu::{Cpu, CpuOptions, Level};
 pub use error::{CpuError, EmbedError, MatrixError, RopeError};
 pub use huge::prefer_huge_pages;
-pub use linear::{Linear, Output};
+pub use linear::Output;
 pub use mapped::MappedFile;
 pub use matrix::{Matrix, WeightDtype};
 pub use rope::{Pairing, Rope, RopeScaling};

@@ -170,6 +170,14 @@ impl Matrix {
         self.packed
     }
 
+    /// Bytes of a mapped file that it is read from; 0 if it has memory of its own.
+    pub fn mapped_bytes(&self) -> usize {
+        match &self.bytes {
+            Bytes::Mapped(_, range) => range.len(),
+            Bytes::Owned(_) => 0,
+        }
+    }
+
     /// Rows: outputs of a linear layer, tokens of an embedding table.
     pub fn rows(&self) -> usize {
         self.rows

@@ -3,7 +3,7 @@
 mod common;
 
 use common::{Random, cpu};
-use lethe_kernels::{Attention, AttentionScratch, AttentionSeq, AttentionShape, Lanes, Level, Linear, Matrix};
+use lethe_kernels::{Attention, AttentionScratch, AttentionSeq, AttentionShape, Lanes, Level, Matrix};
 use lethe_kv::{LaneView, PageId, Pages, page_elems};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -54,6 +54,8 @@ pub trait Backend: Sized + Send + Sync + 'static {
     fn buf(&self, len: usize) -> Self::Buf;
     /// Takes a weight matrix over.
     fn weight(&self, matrix: Matrix) -> Self::Weight;
+    /// Bytes of a mapped file that a weight is still read from at every step.
+    fn mapped_bytes(&self, weight: &Self::Weight) -> u64;
     /// Takes a vector over.
     fn vector(&self, values: Vec<f32>) -> Self::Vector;
     /// KV memory of `pages` pages.

@@ -63,6 +63,10 @@ impl Backend for CpuBackend {
         if self.exact { matrix } else { matrix.packed(&self.cpu) }
     }
 
+    fn mapped_bytes(&self, weight: &Matrix) -> u64 {
+        weight.mapped_bytes() as u64
+    }
+
     fn vector(&self, values: Vec<f32>) -> Vec<f32> {
         values
     }

@@ -33,6 +33,8 @@ pub struct Model<B: Backend> {
     pub end_ids: Vec<u32>,
     /// Bytes of the weights.
     pub weight_bytes: u64,
+    /// Those of them that are read from the mapped file at every step; the others have been copied.
+    pub mapped_bytes: u64,
     /// What the user should know of the loading, a line each: types that were converted.
     pub notices: Vec<String>,
 }
@@ -242,9 +244,10 @@ impl<B: Backend> Model<B> {
         let eos = eos.and_then(|text| tokenizer.as_ref()?.id(text));
         let mut loader = Loader::new(source, &backend);
         let weights = loader.weights(&config)?;
-        let (weight_bytes, notices) = (loader.bytes(), loader.notices()?);
+        let (weight_bytes, mapped_bytes, notices) = (loader.bytes(), loader.mapped_bytes(), loader.notices()?);
         Ok(Model {
             weight_bytes,
+            mapped_bytes,
             notices,
             decoder: Decoder::new(backend, weights),
             max_positions: config.max_positions,

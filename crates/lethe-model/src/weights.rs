@@ -22,6 +22,7 @@ pub(crate) struct Loader<'a, B> {
     source: &'a Source<'a>,
     backend: &'a B,
     bytes: u64,
+    mapped_bytes: u64,
     used: BTreeSet<String>,
     /// Tensors converted, by their type.
     converted: RefCell<BTreeMap<GgmlType, usize>>,
@@ -29,12 +30,17 @@ pub(crate) struct Loader<'a, B> {
 
 impl<'a, B: Backend> Loader<'a, B> {
     pub(crate) fn new(source: &'a Source<'a>, backend: &'a B) -> Self {
-        Loader { source, backend, bytes: 0, used: BTreeSet::new(), converted: RefCell::default() }
+        Loader { source, backend, bytes: 0, mapped_bytes: 0, used: BTreeSet::new(), converted: RefCell::default() }
     }
 
     /// Bytes of the tensors brought so far.
     pub(crate) fn bytes(&self) -> u64 {
         self.bytes
+    }
+
+    /// Bytes of those that are still read from their file.
+    pub(crate) fn mapped_bytes(&self) -> u64 {
+        self.mapped_bytes
     }
 
     /// What the user should know, once all weights are there.
@@ -54,12 +60,12 @@ impl<'a, B: Backend> Loader<'a, B> {
     pub(crate) fn weights(&mut self, c: &Config) -> Result<Weights<B>, LoadError> {
         let (q, kv) = (c.n_heads * c.head_dim, c.n_kv_heads * c.head_dim);
         let b = self.backend;
-        let embed = b.weight(self.matrix("model.embed_tokens.weight", c.vocab_size, c.hidden_size)?);
+        let embed = self.weight("model.embed_tokens.weight", c.vocab_size, c.hidden_size)?;
         // A checkpoint of a tied model may still carry the copy: the config decides.
         let head = if c.tie_word_embeddings {
             None
         } else {
-            Some(b.weight(self.matrix("lm_head.weight", c.vocab_size, c.hidden_size)?))
+            Some(self.weight("lm_head.weight", c.vocab_size, c.hidden_size)?)
         };
         let mut layers = Vec::with_capacity(c.n_layers);
         for l in 0..c.n_layers {
@@ -102,13 +108,15 @@ impl<'a, B: Backend> Loader<'a, B> {
     }
 
     fn linear(&mut self, name: &str, rows: usize, cols: usize, bias: bool) -> Result<Linear<B>, LoadError> {
-        let weight = self.backend.weight(self.matrix(&format!("{name}.weight"), rows, cols)?);
+        let weight = self.weight(&format!("{name}.weight"), rows, cols)?;
         let bias = if bias { Some(self.backend.vector(self.vector(&format!("{name}.bias"), rows)?)) } else { None };
         Ok(Linear { weight, bias })
     }
 
-    fn matrix(&mut self, name: &str, rows: usize, cols: usize) -> Result<Matrix, LoadError> {
-        self.checked(name, &[rows, cols])
+    fn weight(&mut self, name: &str, rows: usize, cols: usize) -> Result<B::Weight, LoadError> {
+        let weight = self.backend.weight(self.checked(name, &[rows, cols])?);
+        self.mapped_bytes += self.backend.mapped_bytes(&weight);
+        Ok(weight)
     }
 
     fn vector(&mut self, name: &str, len: usize) -> Result<Vec<f32>, LoadError> {

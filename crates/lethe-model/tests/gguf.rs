@@ -64,6 +64,16 @@ fn packed_weights_stay_close_and_give_the_same_bits_in_chunks() {
 }
 
 #[test]
+fn packed_weights_leave_their_file() {
+    let stored = Model::open(path("qwen3_q8"), exact(Level::best())).unwrap();
+    let packed = open(path("qwen3_q8")).unwrap();
+    assert_eq!(stored.weight_bytes, packed.weight_bytes);
+    assert_eq!(packed.mapped_bytes, 0);
+    // all but the norms, which are always copied
+    assert!(stored.mapped_bytes > stored.weight_bytes * 9 / 10 && stored.mapped_bytes < stored.weight_bytes);
+}
+
+#[test]
 fn types_that_are_converted_are_told() {
     let notices = open(path("qwen2_k")).unwrap().notices.join("\n");
     for word in ["Q5_K", "Q3_K", "Q2_K", "f16"] {

@@ -108,7 +108,7 @@ impl Setup {
             kv: model.decoder.kv_shape(args.engine.kv_dtype.into()),
             spec,
             batch: args.batch,
-            kv_limit: args.engine.kv_memory.resolve(model.weight_bytes),
+            kv_limit: args.engine.kv_memory.resolve(model.mapped_bytes),
             step_weights: weights::of_step(&args.engine, &model)?,
             model,
         };

@@ -39,7 +39,7 @@ pub(crate) fn model_name(model: Option<&str>) -> String {
 /// An engine for one sequence at a time.
 pub(crate) fn engine(args: &EngineArgs, model: &Arc<Model<CpuBackend>>) -> Result<Engine, Fault> {
     let options = EngineOptions {
-        kv_memory: args.kv_memory.resolve(model.weight_bytes),
+        kv_memory: args.kv_memory.resolve(model.mapped_bytes),
         kv_dtype: args.kv_dtype.into(),
         ..EngineOptions::default()
     };

@@ -1,8 +1,9 @@
 //! Linear layers: activations times weights, row by row the same bits.
 //!
-//! Every element `y[r][o]` is one dot product in one order: sixteen running sums, lane l takes the products of
+//! [`packed`] weights are multiplied in whole numbers with activations in eight bits ([`integer`], [`activations`]), any number
+//! of rows by the same code. All others are multiplied as they are stored, with activations in f32: every element `y[r][o]` is one dot product in one order: sixteen running sums, lane l takes the products of
 //! columns l, l + 16, l + 32 and so on, and the lanes fall onto each other in halves at the end. How many rows
-//! share a weight in a register, and which thread takes which part, changes nothing in it.
+//! share a weight in a register, and which thread takes which part, changes nothing in it:
 //!
 //! - few rows (decode): weights are streamed once from memory and used as they come;
 //! - many rows (prefill): a panel of weights is unpacked to f32 once for a block of rows, in pieces that stay in cache.
@@ -21,21 +22,6 @@ use crate::simd::dispatch;
 use crate::{Cpu, Matrix};
 use activations::Activations;
 use integer::Whole;
-
-/// A layer `y = x W^T + bias`. Row r of y depends on row r of x alone, to the bit: not on m, its place or the threads.
-pub trait Linear: Send + Sync {
-    /// Outputs.
-    fn rows(&self) -> usize;
-
-    /// Inputs.
-    fn cols(&self) -> usize;
-
-    /// Computes y (`[m][rows]`) from x (`[m][cols]`) and an optional bias (`[rows]`).
-    ///
-    /// # Panics
-    /// If a length does not match.
-    fn forward(&self, cpu: &Cpu, x: &[f32], m: usize, bias: Option<&[f32]>, y: &mut [f32]);
-}
 
 /// From this many rows on, unpacking weights pays.
 const MANY: usize = 8;
@@ -105,16 +91,13 @@ macro_rules! by_dtype {
 }
 use by_dtype;
 
-impl Linear for Matrix {
-    fn rows(&self) -> usize {
-        Matrix::rows(self)
-    }
-
-    fn cols(&self) -> usize {
-        Matrix::cols(self)
-    }
-
-    fn forward(&self, cpu: &Cpu, x: &[f32], m: usize, bias: Option<&[f32]>, y: &mut [f32]) {
+impl Matrix {
+    /// The layer `y = x W^T + bias`: y (`[m][rows]`) from x (`[m][cols]`) and an optional bias (`[rows]`). Row r of y
+    /// depends on row r of x alone, to the bit: not on m, its place or the threads.
+    ///
+    /// # Panics
+    /// If a length does not match.
+    pub fn forward(&self, cpu: &Cpu, x: &[f32], m: usize, bias: Option<&[f32]>, y: &mut [f32]) {
         cpu.linear(x, m, &mut [Output { matrix: self, bias, y }]);
     }
 }
@@ -158,7 +141,7 @@ impl Cpu {
         // Groups of a task: enough work, and enough tasks for all threads.
         let step = |matrix: &Matrix| {
             let groups = matrix.rows().div_ceil(packed::GROUP);
-            let least = GRAIN / (matrix.cols() * packed::GROUP * m.min(BLOCK_ROWS)) + 1;
+            let least = GRAIN / (matrix.cols() * packed::GROUP * m.clamp(1, BLOCK_ROWS)) + 1;
             let parts = (groups / least).clamp(1, self.threads() * 32);
             groups.div_ceil(parts)
         };
