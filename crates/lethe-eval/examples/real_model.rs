@@ -10,20 +10,21 @@
 //!
 //! `cargo run --release -p lethe-eval --example real_model -- MODEL PROBLEMS.jsonl OUT.jsonl [--table]`
 
+mod common;
+
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 
+use common::{Fault, within};
 use lethe_engine::{Core, EngineOptions, FinishReason, Generation, Request};
 use lethe_eval::batch::{Answer, each_answer};
 use lethe_eval::statistics::paired_bootstrap;
 use lethe_kernels::{Cpu, CpuOptions};
 use lethe_model::{CpuBackend, Message, Model};
-use lethe_policy::{Ask, Context, PolicySpec};
+use lethe_policy::PolicySpec;
 use serde_json::{Value, json};
-
-type Fault = Box<dyn std::error::Error>;
 
 const POLICIES: [&str; 3] = ["lethe:trigger=cap", "random", "recency"];
 const SHARES: [usize; 2] = [50, 25];
@@ -109,7 +110,7 @@ fn answer(
         let (prompt, length) = (number("prompt_tokens"), number("tokens"));
         for share in SHARES {
             for policy in POLICIES {
-                let (spec, within) = within(policy, prompt, length * share / 100, context)?;
+                let (spec, within) = within(policy, with_budget, prompt, length * share / 100, context)?;
                 let run = format!("{} {share} %", policy_name(policy));
                 wanted.push(Wanted { problem, run, policy: spec, within });
             }
@@ -172,20 +173,8 @@ fn prompt(model: &Model<CpuBackend>, problem: &Problem) -> Result<Vec<u32>, Faul
     Ok(tokenizer.encode(&template.render(&messages, true, &serde_json::Map::new())?, false)?)
 }
 
-/// The policy with the largest budget under which a layer never holds more than `slots` beyond the pinned prompt, by its own
-/// bound; where there is none, the smallest budget, and false.
-fn within(policy: &str, prompt: usize, slots: usize, context: Context) -> Result<(PolicySpec, bool), Fault> {
-    let ask = Ask { layers: context.layers, prompt, pinned: prompt, max_tokens: 1 << 20, ..Ask::default() };
-    let mut smallest = None;
-    for budget in (1..=slots.max(16)).rev() {
-        let spec = PolicySpec::parse(policy)?.set("budget", budget)?.set("interval", (budget / 8).max(8))?;
-        match spec.build(&context)?.bound(&ask) {
-            Ok(bound) if bound.per_layer <= prompt + slots => return Ok((spec, true)),
-            Ok(_) => smallest = Some((spec, false)),
-            Err(_) => break, // below the policy's floor
-        }
-    }
-    smallest.ok_or_else(|| format!("{policy} has no budget that fits").into())
+fn with_budget(policy: &str, budget: usize) -> Result<PolicySpec, Fault> {
+    Ok(PolicySpec::parse(policy)?.set("budget", budget)?.set("interval", (budget / 8).max(8))?)
 }
 
 fn row(problem: &Problem, run: &str, answer: &Answer) -> Result<Value, Fault> {

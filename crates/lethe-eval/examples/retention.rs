@@ -8,22 +8,23 @@
 //! hand gets budget and interval as the others do. With `after-round` the share is the budget itself, what a layer holds
 //! after a round, and interval and forced recents come on top.
 
+mod common;
+
 use std::io::{IsTerminal, Write};
 use std::sync::Arc;
 
+use common::{Fault, within};
 use lethe_engine::{Core, EngineOptions, Generation, Request};
 use lethe_eval::batch::{Answer, answers};
 use lethe_eval::statistics::{discordant, mcnemar, wilson};
 use lethe_kernels::{Cpu, CpuOptions};
 use lethe_model::{CpuBackend, Model};
-use lethe_policy::{Ask, Context, PolicySpec};
+use lethe_policy::PolicySpec;
 
 const INTERVAL: usize = 12;
 /// The second `lethe` was chosen on other seeds (docs/evaluation.md).
 const POLICIES: [&str; 4] =
     ["lethe:trigger=cap", "lethe:trigger=cap,half_life=16,recent_ratio=0.6", "recency", "random"];
-
-type Fault = Box<dyn std::error::Error>;
 
 #[derive(serde::Deserialize)]
 struct Problem {
@@ -95,8 +96,11 @@ fn main() -> Result<(), Fault> {
             let mut requests = Vec::new();
             for (p, length) in &kept {
                 let slots = length * percent / 100;
-                let spec =
-                    if after_round { with_budget(name, slots.max(1))? } else { within(name, p, slots, context)? };
+                let spec = if after_round {
+                    with_budget(name, slots.max(1))?
+                } else {
+                    within(name, with_budget, p.prompt_ids.len(), slots, context)?.0
+                };
                 requests.push(p.request(spec));
             }
             let found = run(&format!("{name} at {percent} %"), requests)?;
@@ -124,24 +128,6 @@ fn main() -> Result<(), Fault> {
 
 fn with_budget(name: &str, budget: usize) -> Result<PolicySpec, Fault> {
     Ok(PolicySpec::parse(name)?.set("budget", budget)?.set("interval", INTERVAL)?)
-}
-
-/// The policy with the largest budget under which a layer never holds more than `slots` beyond the pinned prompt, by the
-/// policy's own bound: the interval is in it, and so are recents that a policy keeps on top of its budget. Where no budget
-/// is small enough, the smallest there is: the table shows what was really held.
-fn within(name: &str, problem: &Problem, slots: usize, context: Context) -> Result<PolicySpec, Fault> {
-    let prompt = problem.prompt_ids.len();
-    let ask = Ask { layers: context.layers, prompt, pinned: prompt, max_tokens: 1 << 20, ..Ask::default() };
-    let mut smallest = None;
-    for budget in (1..=slots.max(16)).rev() {
-        let spec = with_budget(name, budget)?;
-        match spec.build(&context)?.bound(&ask) {
-            Ok(bound) if bound.per_layer <= prompt + slots => return Ok(spec),
-            Ok(_) => smallest = Some(spec),
-            Err(_) => break, // below the policy's floor
-        }
-    }
-    smallest.ok_or_else(|| format!("{name} has no budget that fits").into())
 }
 
 fn row(name: &str, percent: usize, kept: &[(&Problem, usize)], found: &[Answer], right: &[bool]) -> serde_json::Value {

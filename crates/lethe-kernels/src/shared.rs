@@ -1,6 +1,13 @@
-//! One buffer, many writers, no overlap.
+//! Working memory: one buffer, many writers, no overlap.
 
 use std::{marker::PhantomData, ops::Range};
+
+/// Makes `buffer` at least `len` long: fresh zeroed memory, which the system hands out only when touched.
+pub(crate) fn grow<T: Clone + Default>(buffer: &mut Vec<T>, len: usize) {
+    if buffer.len() < len {
+        *buffer = vec![T::default(); len];
+    }
+}
 
 /// A mutable slice that the tasks of one parallel run write in disjoint parts.
 pub(crate) struct SharedMut<'a, T> {

@@ -2,7 +2,7 @@
 
 use super::plan::LanePart;
 use super::{AttentionShape, BLOCK_SLOTS};
-use crate::shared::SharedMut;
+use crate::shared::{SharedMut, grow};
 
 /// Rows of a tile: query heads that share the K and V of a block.
 pub(super) const TILE_ROWS: usize = 8;
@@ -75,13 +75,6 @@ impl AttentionScratch {
             exps: SharedMut::new(&mut self.exps),
             tiles: SharedMut::new(&mut self.tiles),
         }
-    }
-}
-
-/// Fresh zeroed memory, which the system hands out only when touched.
-fn grow<T: Clone + Default>(buffer: &mut Vec<T>, len: usize) {
-    if buffer.len() < len {
-        *buffer = vec![T::default(); len];
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::packed::UNIT;
 use crate::Cpu;
-use crate::shared::SharedMut;
+use crate::shared::{SharedMut, grow};
 use crate::simd::{Kernel, LANES, Simd, dispatch};
 use std::cell::RefCell;
 
@@ -71,12 +71,6 @@ impl Activations {
             sums: &self.sums[r * units..(r + 1) * units],
             pairs: &self.pairs[2 * r * units..2 * (r + 1) * units],
         }
-    }
-}
-
-fn grow<T: Clone + Default>(buffer: &mut Vec<T>, len: usize) {
-    if buffer.len() < len {
-        buffer.resize(len, T::default());
     }
 }
 

@@ -17,7 +17,8 @@ pub(super) struct Whole<'a> {
     pub(super) matrix: &'a Matrix,
     pub(super) bias: Option<&'a [f32]>,
     pub(super) y: SharedMut<'a, f32>, // [m][rows of the matrix]
-    pub(super) step: usize,           // groups of a task
+    pub(super) groups: usize,
+    pub(super) step: usize, // groups of a task
     pub(super) tasks: usize,
 }
 

@@ -138,19 +138,15 @@ impl Cpu {
     fn packed(&self, x: &Activations, m: usize, outputs: &mut [Output<'_>]) {
         const BLOCK_ROWS: usize = 64; // as many activations as stay in the L2 cache
         let row_blocks = m.div_ceil(BLOCK_ROWS);
-        // Groups of a task: enough work, and enough tasks for all threads.
-        let step = |matrix: &Matrix| {
-            let groups = matrix.rows().div_ceil(packed::GROUP);
-            let least = GRAIN / (matrix.cols() * packed::GROUP * m.clamp(1, BLOCK_ROWS)) + 1;
-            let parts = (groups / least).clamp(1, self.threads() * 32);
-            groups.div_ceil(parts)
-        };
         let mut outputs = outputs.iter_mut().filter(|output| output.matrix.is_packed());
         let wholes: [Option<Whole<'_>>; MOST_OUTPUTS] = std::array::from_fn(|_| {
             let Output { matrix, bias, y } = outputs.next()?;
-            let (groups, step) = (matrix.rows().div_ceil(packed::GROUP), step(matrix));
+            let groups = matrix.rows().div_ceil(packed::GROUP);
+            // Groups of a task: enough work, and enough tasks for all threads.
+            let least = GRAIN / (matrix.cols() * packed::GROUP * m.clamp(1, BLOCK_ROWS)) + 1;
+            let step = groups.div_ceil((groups / least).clamp(1, self.threads() * 32));
             let tasks = groups.div_ceil(step) * row_blocks;
-            Some(Whole { matrix, bias: *bias, y: SharedMut::new(y), step, tasks })
+            Some(Whole { matrix, bias: *bias, y: SharedMut::new(y), groups, step, tasks })
         });
         let wholes = || wholes.iter().flatten();
         self.run(wholes().map(|whole| whole.tasks).sum(), &|mut task, _| {
@@ -163,7 +159,7 @@ impl Cpu {
                 }
             };
             let groups = task / row_blocks * whole.step;
-            let groups = groups..(groups + whole.step).min(whole.matrix.rows().div_ceil(packed::GROUP));
+            let groups = groups..(groups + whole.step).min(whole.groups);
             let rows = task % row_blocks * BLOCK_ROWS;
             let rows = rows..(rows + BLOCK_ROWS).min(m);
             dispatch(self.level(), integer::Part { whole, x, groups, rows });

@@ -4,6 +4,7 @@
 //! it is there, and pointers are the caller's promise.
 #![allow(clippy::undocumented_unsafe_blocks)]
 
+use super::bytes::sixteen_bytes;
 use super::{Kernel, LANES, Simd};
 use std::arch::x86_64::*;
 
@@ -38,7 +39,7 @@ macro_rules! both_i {
 
 impl Simd for Avx2 {
     type V = Pair;
-    type B = __m128i;
+    sixteen_bytes!();
     type I = PairI;
     const WIDE: bool = false;
 
@@ -64,14 +65,6 @@ impl Simd for Avx2 {
         unsafe { Pair(half(p.cast()), half(p.cast::<u8>().add(16))) }
     }
     #[inline(always)]
-    unsafe fn load_bytes(self, p: *const u8) -> __m128i {
-        unsafe { _mm_loadu_si128(p.cast()) }
-    }
-    #[inline(always)]
-    fn f16_to_f32(self, bits: u16) -> f32 {
-        unsafe { _mm_cvtss_f32(_mm_cvtph_ps(_mm_cvtsi32_si128(bits.into()))) }
-    }
-    #[inline(always)]
     fn unsigned(self, b: __m128i) -> Pair {
         unsafe {
             let half = |b| _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(b));
@@ -84,14 +77,6 @@ impl Simd for Avx2 {
             let half = |b| _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(b));
             Pair(half(b), half(_mm_unpackhi_epi64(b, b)))
         }
-    }
-    #[inline(always)]
-    fn bits(self, b: __m128i, n: u32, mask: u8) -> __m128i {
-        unsafe { _mm_and_si128(_mm_srl_epi16(b, _mm_cvtsi32_si128(n as i32)), _mm_set1_epi8(mask as i8)) }
-    }
-    #[inline(always)]
-    fn or_high(self, a: __m128i, b: __m128i) -> __m128i {
-        unsafe { _mm_or_si128(a, _mm_slli_epi16::<4>(b)) }
     }
     #[inline(always)]
     fn to_i8(self, v: Pair) -> [i8; LANES] {

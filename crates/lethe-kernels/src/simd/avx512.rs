@@ -4,6 +4,7 @@
 //! proves it is there, and pointers are the caller's promise.
 #![allow(clippy::undocumented_unsafe_blocks)]
 
+use super::bytes::sixteen_bytes;
 use super::{Kernel, LANES, Simd, avx2};
 use std::arch::x86_64::*;
 
@@ -20,7 +21,7 @@ pub(super) unsafe fn run<K: Kernel>(kernel: K) -> K::Output {
 
 impl Simd for Avx512 {
     type V = __m512;
-    type B = __m128i;
+    sixteen_bytes!();
     type I = __m512i;
     const WIDE: bool = true;
 
@@ -44,28 +45,12 @@ impl Simd for Avx512 {
         }
     }
     #[inline(always)]
-    unsafe fn load_bytes(self, p: *const u8) -> __m128i {
-        unsafe { _mm_loadu_si128(p.cast()) }
-    }
-    #[inline(always)]
-    fn f16_to_f32(self, bits: u16) -> f32 {
-        unsafe { _mm_cvtss_f32(_mm_cvtph_ps(_mm_cvtsi32_si128(bits.into()))) }
-    }
-    #[inline(always)]
     fn unsigned(self, b: __m128i) -> __m512 {
         unsafe { _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(b)) }
     }
     #[inline(always)]
     fn signed(self, b: __m128i) -> __m512 {
         unsafe { _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(b)) }
-    }
-    #[inline(always)]
-    fn bits(self, b: __m128i, n: u32, mask: u8) -> __m128i {
-        unsafe { _mm_and_si128(_mm_srl_epi16(b, _mm_cvtsi32_si128(n as i32)), _mm_set1_epi8(mask as i8)) }
-    }
-    #[inline(always)]
-    fn or_high(self, a: __m128i, b: __m128i) -> __m128i {
-        unsafe { _mm_or_si128(a, _mm_slli_epi16::<4>(b)) }
     }
     #[inline(always)]
     fn to_i8(self, v: __m512) -> [i8; LANES] {
