@@ -79,15 +79,23 @@ fn sampled_tokens_depend_on_seed_and_position_only() {
 }
 
 #[test]
-fn half_precision_pages_change_little_and_are_deterministic_too() {
+fn small_pages_are_deterministic_too() {
     let model = reasoner(2);
     let problem = &problems()[5];
-    let f16 = || EngineOptions { kv_dtype: KvDtype::F16, ..options(2) };
-    let a = run(&model, f16(), vec![request(&problem.prompt, "full", 60)]).remove(0);
-    let twice = run(&model, f16(), vec![request(&problem.prompt, "full", 60), request(&problem.prompt, "full", 60)]);
-    assert_eq!(twice[0].ids(), a.ids());
-    assert_eq!(twice[1].ids(), a.ids());
-    assert_eq!(a.done.unwrap().kv.saturated, 0);
+    let policy = "lethe:cap=90,trigger=cap,interval=16";
+    for kv_dtype in [KvDtype::F16, KvDtype::I8] {
+        let options = |chunk| EngineOptions { kv_dtype, prefill_chunk: chunk, ..options(2) };
+        for policy in ["full", policy] {
+            let a = run(&model, options(512), vec![request(&problem.prompt, policy, 60)]).remove(0);
+            let twice = run(
+                &model,
+                options(7),
+                vec![request(&problem.prompt, policy, 60), request(&problem.prompt, "full", 60)],
+            );
+            assert_eq!(twice[0].ids(), a.ids(), "{kv_dtype:?}, {policy}");
+            assert_eq!(a.done.unwrap().kv.saturated, 0);
+        }
+    }
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! How far the model's predictions are from those of transformers in float32, every token given those before it.
 //!
-//! `cargo run --release -p lethe-eval --example drift -- MODEL REF.safetensors [--kv-dtype f16|f32] [--exact]
+//! `cargo run --release -p lethe-eval --example drift -- MODEL REF.safetensors [--kv-dtype f16|f32|int8] [--exact]
 //! [--compare OUT.json]`, with what `evidence/reference_logits.py` and `evidence/llama_cpp_logits.py` write.
 
 mod common;
@@ -47,7 +47,7 @@ struct Options {
 
 impl Options {
     fn parse() -> Result<Options, Fault> {
-        let usage = "arguments: MODEL REF.safetensors [--kv-dtype f16|f32] [--exact] [--compare OUT.json]";
+        let usage = "arguments: MODEL REF.safetensors [--kv-dtype f16|f32|int8] [--exact] [--compare OUT.json]";
         let mut places = Vec::new();
         let (mut kv_dtype, mut exact, mut compare) = (KvDtype::F16, false, None);
         let mut args = std::env::args().skip(1);
@@ -56,6 +56,7 @@ impl Options {
                 "--kv-dtype" => match args.next().as_deref() {
                     Some("f16") => kv_dtype = KvDtype::F16,
                     Some("f32") => kv_dtype = KvDtype::F32,
+                    Some("int8") => kv_dtype = KvDtype::I8,
                     _ => return Err(usage.into()),
                 },
                 "--exact" => exact = true,

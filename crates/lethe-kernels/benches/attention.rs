@@ -8,7 +8,7 @@ use half::f16;
 use lethe_kernels::{
     Attention, AttentionScratch, AttentionSeq, AttentionShape, Cpu, CpuOptions, Lanes, Level, prefer_huge_pages,
 };
-use lethe_kv::{LaneView, PAGE_SLOTS, PageId, Pages, PagesMut, page_elems};
+use lethe_kv::{KvDtype, LaneView, PAGE_SLOTS, PageId, Pages, PagesMut};
 
 /// Bytes of all caches of a shape.
 const TOTAL: usize = 512 << 20;
@@ -32,9 +32,15 @@ impl Lanes for One<'_> {
 fn main() {
     let mut random = Random(7);
     let noise: Vec<u16> = (0..1 << 16).map(|_| f16::from_f32(random.unit()).to_bits()).collect();
-    let mut arena: Vec<u16> = vec![0; TOTAL / 2];
-    prefer_huge_pages(&mut PagesMut::F16(&mut arena));
-    arena.chunks_exact_mut(noise.len()).for_each(|chunk| chunk.copy_from_slice(&noise));
+    let mut halves: Vec<u16> = vec![0; TOTAL / 2];
+    prefer_huge_pages(&mut PagesMut::F16(&mut halves));
+    halves.chunks_exact_mut(noise.len()).for_each(|chunk| chunk.copy_from_slice(&noise));
+    // Any bytes do as numbers; as scales these are halves of a size between 1/512 and 2.
+    let noise: Vec<u8> = (0..1 << 16).map(|i| if i % 2 == 1 { 0x38 } else { random.bits() as u8 }).collect();
+    let mut bytes: Vec<u8> = vec![0; TOTAL];
+    prefer_huge_pages(&mut PagesMut::I8(&mut bytes));
+    bytes.chunks_exact_mut(noise.len()).for_each(|chunk| chunk.copy_from_slice(&noise));
+    let arenas = [("f16", Pages::F16(&halves)), ("int8", Pages::I8(&bytes))];
     for level in Level::available() {
         let cpu = Cpu::new(CpuOptions { level: Some(level), ..Default::default() }).expect("an available level");
         let bandwidth = read_bandwidth(&cpu, Order::Straight);
@@ -45,53 +51,104 @@ fn main() {
             bandwidth / 1e9,
             shuffled / 1e9
         );
-        println!("  kv heads x dim   G  slots       GB/s    %   with mass    %");
-        for (n_kv_heads, head_dim, group) in [(8, 128, 2), (8, 128, 4), (2, 64, 2), (2, 128, 6)] {
-            for slots in [1024, 8192] {
-                if level == Level::Reference && slots > 1024 {
-                    continue;
+        println!("  pages  kv heads x dim   G  slots       GB/s    %   with mass    %    us");
+        for (name, pages) in arenas {
+            for (n_kv_heads, head_dim, group) in [(8, 128, 2), (8, 128, 4), (2, 64, 2), (2, 128, 6)] {
+                for slots in [1024, 8192] {
+                    if level == Level::Reference && slots > 1024 {
+                        continue;
+                    }
+                    let scale = 1.0 / (head_dim as f32).sqrt();
+                    let shape = AttentionShape { n_heads: n_kv_heads * group, n_kv_heads, head_dim, scale };
+                    let bytes = n_kv_heads * slots / PAGE_SLOTS * page_bytes(pages, head_dim);
+                    let plain = decode(&cpu, pages, shape, slots, false, &mut random);
+                    let mass = decode(&cpu, pages, shape, slots, true, &mut random);
+                    let share = |time: f64| (bytes as f64 / time / 1e9, 100.0 * bytes as f64 / time / bandwidth);
+                    let ((plain_rate, plain_share), (mass_rate, mass_share)) = (share(plain), share(mass));
+                    println!(
+                        "  {name:5} {n_kv_heads:8} x {head_dim:3} {group:5} {slots:6}   {plain_rate:8.1} {plain_share:4.0}    {mass_rate:8.1} {mass_share:4.0} {:5.0}",
+                        mass * 1e6
+                    );
                 }
-                let shape = AttentionShape {
-                    n_heads: n_kv_heads * group,
-                    n_kv_heads,
-                    head_dim,
-                    scale: 1.0 / (head_dim as f32).sqrt(),
-                };
-                let plain = decode(&cpu, &arena, shape, slots, false, &mut random);
-                let mass = decode(&cpu, &arena, shape, slots, true, &mut random);
-                println!(
-                    "  {n_kv_heads:8} x {head_dim:3} {group:3} {slots:6}   {:8.1} {:4.0}    {:8.1} {:4.0}",
-                    plain / 1e9,
-                    100.0 * plain / bandwidth,
-                    mass / 1e9,
-                    100.0 * mass / bandwidth
-                );
             }
+        }
+        if level != Level::Reference {
+            prefill(&cpu, arenas, &mut random);
         }
     }
 }
 
-/// Bytes per second of single-sequence decode steps, every one on another cache.
-fn decode(cpu: &Cpu, arena: &[u16], shape: AttentionShape, slots: usize, mass: bool, random: &mut Random) -> f64 {
-    let pages = arena.len() / page_elems(shape.head_dim);
-    let mut order: Vec<PageId> = (0..pages as PageId).collect();
+/// Bytes of a page.
+fn page_bytes(pages: Pages<'_>, head_dim: usize) -> usize {
+    match pages {
+        Pages::F16(_) => KvDtype::F16.page_bytes(head_dim),
+        Pages::F32(_) => KvDtype::F32.page_bytes(head_dim),
+        Pages::I8(_) => KvDtype::I8.page_bytes(head_dim),
+    }
+}
+
+/// Chunks of 256 queries at the end of longer and longer lanes.
+fn prefill(cpu: &Cpu, arenas: [(&str, Pages<'_>); 2], random: &mut Random) {
+    const CHUNK: usize = 256;
+    println!(
+        "  prefill, chunks of {CHUNK}: GFLOP/s of the products\n  pages  kv heads x dim   G   at 512   at 4096   at 8192"
+    );
+    for (name, pages) in arenas {
+        for (n_kv_heads, head_dim, group) in [(8, 128, 2), (2, 128, 6)] {
+            let scale = 1.0 / (head_dim as f32).sqrt();
+            let shape = AttentionShape { n_heads: n_kv_heads * group, n_kv_heads, head_dim, scale };
+            let rates = [512, 4096, 8192].map(|slots| {
+                let seen: usize = (slots - CHUNK + 1..=slots).sum();
+                (4 * seen * shape.n_heads * head_dim) as f64
+                    / step(cpu, pages, shape, slots, CHUNK, false, random)
+                    / 1e9
+            });
+            println!(
+                "  {name:5} {n_kv_heads:8} x {head_dim:3} {group:5} {:8.0} {:9.0} {:9.0}",
+                rates[0], rates[1], rates[2]
+            );
+        }
+    }
+}
+
+/// Seconds of single-sequence decode steps, every one on another cache.
+fn decode(cpu: &Cpu, pages: Pages<'_>, shape: AttentionShape, slots: usize, mass: bool, random: &mut Random) -> f64 {
+    step(cpu, pages, shape, slots, 1, mass, random)
+}
+
+/// Seconds of attention of the last `queries` tokens of a sequence, every time of another one.
+fn step(
+    cpu: &Cpu,
+    pages: Pages<'_>,
+    shape: AttentionShape,
+    slots: usize,
+    queries: usize,
+    mass: bool,
+    random: &mut Random,
+) -> f64 {
+    let n = TOTAL / page_bytes(pages, shape.head_dim);
+    let mut order: Vec<PageId> = (0..n as PageId).collect();
     shuffle(&mut order, random);
     let per_lane = slots / PAGE_SLOTS;
     let tables: Vec<Vec<PageId>> = order.chunks_exact(per_lane).map(<[PageId]>::to_vec).collect();
     let sequences = tables.len() / shape.n_kv_heads;
     let cache = Cache { tables, n_kv_heads: shape.n_kv_heads, slots };
-    let q: Vec<f32> = (0..shape.n_heads * shape.head_dim).map(|_| 4.0 * random.unit()).collect();
+    let q: Vec<f32> = (0..queries * shape.n_heads * shape.head_dim).map(|_| 4.0 * random.unit()).collect();
     let mut out = vec![0.0; q.len()];
     let mut sums = vec![0.0; shape.n_kv_heads * slots];
     let mut scratch = AttentionScratch::default();
     scratch.reserve(&shape, 1, slots, cpu.threads());
-    let seqs = [AttentionSeq { q_start: 0, n_tokens: 1, mass_from: usize::from(!mass), mass_at: 0 }];
+    let mass_from = if mass { 0 } else { queries };
+    let seqs = [AttentionSeq { q_start: 0, n_tokens: queries, mass_from, mass_at: 0 }];
     let mut turn = 0;
-    let time = seconds(|| {
+    seconds(|| {
         turn += 1;
         let lanes = One(&cache, turn % sequences);
-        let input = Attention { shape, pages: Pages::F16(arena), seqs: &seqs, lanes: &lanes, q: &q };
-        cpu.attention(&input, &mut out, &mut sums, &mut scratch);
-    });
-    (shape.n_kv_heads * slots * shape.head_dim * 2 * 2) as f64 / time
+        cpu.attention(
+            &Attention { shape, pages, seqs: &seqs, lanes: &lanes, q: &q },
+            &mut out,
+            &mut sums,
+            &mut scratch,
+        );
+    })
 }

@@ -9,6 +9,7 @@ use lethe_kv::PagesMut;
 pub fn prefer_huge_pages(pages: &mut PagesMut<'_>) {
     let bytes = match pages {
         PagesMut::F16(elems) => elems.as_mut_ptr_range().start.cast::<u8>()..elems.as_mut_ptr_range().end.cast(),
+        PagesMut::I8(bytes) => bytes.as_mut_ptr_range(),
         PagesMut::F32(elems) => elems.as_mut_ptr_range().start.cast::<u8>()..elems.as_mut_ptr_range().end.cast(),
     };
     advise(bytes);

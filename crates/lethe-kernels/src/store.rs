@@ -3,7 +3,7 @@
 use crate::simd::{Kernel, LANES, Simd, dispatch};
 use crate::{AttentionSeq, AttentionShape, Cpu, Lanes};
 use half::f16;
-use lethe_kv::{PAGE_SLOTS, PagesMut, k_at, page_elems, v_at};
+use lethe_kv::{PAGE_SLOTS, PagesMut, int8, k_at, page_elems, v_at};
 
 /// Largest finite f16.
 const F16_MAX: f32 = 65504.0;
@@ -12,7 +12,8 @@ impl Cpu {
     /// Writes the new rows of every sequence: token i of `n_tokens` goes to slot `len - n_tokens + i` of each of its lanes
     /// (`len` counts them already). k (RoPE applied) and v are `[rows of the batch][n_kv_heads][head_dim]`.
     ///
-    /// Returns how many elements were out of the range of f16 and stored as ±65504; always 0 with f32 pages. NaN stays NaN.
+    /// Returns how many elements were out of the range of the pages and stored as the largest that fits: ±65504 in f16, and
+    /// 127 times that in eight bits; always 0 with f32. NaN stays NaN, in eight bits with all that share its scale.
     ///
     /// # Panics
     /// If shapes, lanes and buffers do not fit together.
@@ -34,21 +35,26 @@ impl Cpu {
                 for token in 0..entry.n_tokens {
                     let slot = lane.len - entry.n_tokens + token;
                     let from = ((entry.q_start + token) * shape.n_kv_heads + kv_head) * hd;
-                    let page = lane.pages[slot / PAGE_SLOTS] as usize * page_elems(hd);
-                    let page = page..page + page_elems(hd);
+                    let page = lane.pages[slot / PAGE_SLOTS] as usize;
+                    let elems = page * page_elems(hd)..(page + 1) * page_elems(hd);
                     let slot = slot % PAGE_SLOTS;
                     let (k, v) = (&k[from..from + hd], &v[from..from + hd]);
                     match &mut pages {
                         PagesMut::F32(pages) => {
-                            let page = &mut pages[page];
+                            let page = &mut pages[elems];
                             page[v_at(hd, slot, 0)..][..hd].copy_from_slice(v);
                             for (d, k) in k.iter().enumerate() {
                                 page[k_at(slot, d)] = *k;
                             }
                         }
                         PagesMut::F16(pages) => {
-                            let page = &mut pages[page];
+                            let page = &mut pages[elems];
                             saturated += dispatch(self.level(), StoreF16 { k, v, page, slot });
+                        }
+                        PagesMut::I8(pages) => {
+                            let bytes = int8::page_bytes(hd);
+                            let page = &mut pages[page * bytes..(page + 1) * bytes];
+                            saturated += dispatch(self.level(), StoreI8 { k, v, page, slot });
                         }
                     }
                 }
@@ -96,5 +102,89 @@ impl Kernel for StoreF16<'_> {
             self.page[v_at(hd, self.slot, c * LANES)..][..n].copy_from_slice(&convert(v)[..n]);
         }
         saturated
+    }
+}
+
+/// K and V of one slot as whole numbers with scales; returns how many elements were cut to the range.
+struct StoreI8<'a> {
+    k: &'a [f32],       // [head_dim]
+    v: &'a [f32],       // [head_dim]
+    page: &'a mut [u8], // [int8::page_bytes]
+    slot: usize,
+}
+
+impl StoreI8<'_> {
+    /// All parts that share a scale.
+    #[inline(always)]
+    fn parts(self, part: &Part<impl Fn(&[f32]) -> f32, impl Fn(&[f32], f32) -> [i8; LANES]>) -> usize {
+        let StoreI8 { k, v, page, slot } = self;
+        let hd = k.len();
+        let mut saturated = 0;
+        for (group, k) in k.chunks(int8::K_GROUP).enumerate() {
+            let first = group * int8::K_GROUP;
+            saturated += part.store(k, page, int8::k_scale_at(hd, slot, group), |d| int8::k_at(slot, first + d));
+        }
+        saturated + part.store(v, page, int8::v_scale_at(hd, slot), |d| int8::v_at(hd, slot, d))
+    }
+}
+
+/// How numbers that share a scale are made: the largest magnitude (NaN if one is), and at most sixteen elements times a
+/// factor, rounded.
+struct Part<Size, Whole> {
+    size: Size,
+    whole: Whole,
+}
+
+impl<Size: Fn(&[f32]) -> f32, Whole: Fn(&[f32], f32) -> [i8; LANES]> Part<Size, Whole> {
+    /// Writes the scale, rounded as it is stored, and the numbers that it makes of `x`. Returns how many were too large.
+    #[inline(always)]
+    fn store(&self, x: &[f32], page: &mut [u8], scale_at: usize, at: impl Fn(usize) -> usize) -> usize {
+        let size = (self.size)(x);
+        let scale = if size.is_nan() { f16::NAN } else { f16::from_f32((size / 127.0).min(F16_MAX)) };
+        page[scale_at..scale_at + 2].copy_from_slice(&scale.to_le_bytes());
+        let scale = scale.to_f32();
+        let per_one = if scale > 0.0 { scale.recip() } else { 0.0 };
+        for (c, x) in x.chunks(LANES).enumerate() {
+            let whole = if scale.is_nan() { [0; LANES] } else { (self.whole)(x, per_one) };
+            for (i, q) in whole.into_iter().take(x.len()).enumerate() {
+                page[at(c * LANES + i)] = q as u8;
+            }
+        }
+        let most = 127.0 * F16_MAX;
+        if size > most { x.iter().filter(|x| x.abs() > most).count() } else { 0 }
+    }
+}
+
+impl Kernel for StoreI8<'_> {
+    type Output = usize;
+
+    fn reference(self) -> usize {
+        self.parts(&Part {
+            size: |x: &[f32]| x.iter().fold(0.0, |size, x| if x.is_nan() || x.abs() > size { x.abs() } else { size }),
+            whole: |x: &[f32], per_one: f32| {
+                let mut whole = [0; LANES];
+                for (q, x) in whole.iter_mut().zip(x) {
+                    *q = (x * per_one).round_ties_even().clamp(-127.0, 127.0) as i8;
+                }
+                whole
+            },
+        })
+    }
+
+    #[inline(always)]
+    fn vector<S: Simd>(self, s: S) -> usize {
+        let (low, high) = (s.splat(-127.0), s.splat(127.0));
+        self.parts(&Part {
+            size: |x: &[f32]| {
+                let (mut size, mut sum) = (s.splat(0.0), s.splat(0.0));
+                for x in x.chunks(LANES) {
+                    let x = s.abs(s.load_part(x));
+                    (size, sum) = (s.max(x, size), s.add(sum, x));
+                }
+                let sum = s.sum(sum);
+                if sum.is_nan() { sum } else { s.max_lane(size) }
+            },
+            whole: |x: &[f32], per_one| s.to_i8(s.min(s.max(s.mul(s.load_part(x), s.splat(per_one)), low), high)),
+        })
     }
 }

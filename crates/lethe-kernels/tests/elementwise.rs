@@ -5,7 +5,7 @@ mod common;
 use common::{Random, assert_close, bits, cpu};
 use half::f16;
 use lethe_kernels::{AttentionSeq, AttentionShape, EmbedError, Lanes, Level, Matrix, Rope, RopeScaling};
-use lethe_kv::{LaneView, PAGE_SLOTS, PageId, PagesMut, k_at, page_elems, v_at};
+use lethe_kv::{LaneView, PAGE_SLOTS, PageId, PagesMut, int8, k_at, page_elems, v_at};
 
 #[test]
 fn rms_norm() {
@@ -157,5 +157,55 @@ fn stores_saturate_and_count() {
             assert_eq!((saturated, elems[k_at(0, 0)], elems[v_at(hd, 1, 1)]), (0, 1e6, v[2 * hd + 1]));
             assert_eq!(PAGE_SLOTS, 16);
         }
+    }
+}
+
+#[test]
+fn eight_bits_are_what_their_scales_make_of_them() {
+    for hd in [16, 24, 96] {
+        let shape = AttentionShape { n_heads: 2, n_kv_heads: 2, head_dim: hd, scale: 1.0 };
+        let lanes = Tables(vec![vec![3, 0], vec![1, 2]], 18); // two new slots: 16 and 17
+        let mut random = Random(37);
+        let n = 2 * 2 * hd;
+        let (mut k, mut v) = (random.vector(n, 100.0), random.vector(n, 1e-3));
+        (k[0], k[1], v[n - 1]) = (1e7, f32::NEG_INFINITY, f32::NAN);
+        v[hd..2 * hd].fill(0.0);
+        let seqs = [AttentionSeq { q_start: 0, n_tokens: 2, mass_from: 2, mass_at: 0 }];
+        let mut of_reference = None;
+        for level in Level::available() {
+            let mut bytes = vec![0xab; 4 * int8::page_bytes(hd)];
+            let saturated = cpu(level, 1).store_kv(&shape, PagesMut::I8(&mut bytes), &seqs, &lanes, (&k, &v));
+            assert_eq!(saturated, 2, "{level}: 1e7 and an infinity");
+            for (row, (k, v)) in k.chunks(hd).zip(v.chunks(hd)).enumerate() {
+                let (token, lane) = (row / 2, row % 2);
+                let page = &bytes[lanes.0[lane][1] as usize * int8::page_bytes(hd)..][..int8::page_bytes(hd)];
+                for (group, k) in k.chunks(int8::K_GROUP).enumerate() {
+                    let at = |d: usize| int8::k_at(token, group * int8::K_GROUP + d);
+                    check_part(page, int8::k_scale_at(hd, token, group), at, k);
+                }
+                check_part(page, int8::v_scale_at(hd, token), |d| int8::v_at(hd, token, d), v);
+            }
+            // Two slots of sixteen in two pages of four are written, to the same bits on every level.
+            let per_slot = int8::page_bytes(hd) / PAGE_SLOTS;
+            let touched = bytes.chunks(int8::page_bytes(hd)).map(|page| page.iter().filter(|b| **b != 0xab).count());
+            assert!(touched.zip([2, 0, 2, 0]).all(|(n, slots)| n <= slots * per_slot), "{level}: other slots changed");
+            assert!(bytes == *of_reference.get_or_insert_with(|| bytes.clone()), "{level}: other bits than the reference");
+        }
+    }
+}
+
+/// Numbers that share a scale, against what was to be stored.
+fn check_part(page: &[u8], scale_at: usize, at: impl Fn(usize) -> usize, x: &[f32]) {
+    let scale = f16::from_le_bytes([page[scale_at], page[scale_at + 1]]).to_f32();
+    if x.iter().any(|x| x.is_nan()) {
+        return assert!(scale.is_nan());
+    }
+    let size = x.iter().fold(0.0f32, |size, x| size.max(x.abs())).min(127.0 * 65504.0);
+    assert!((scale - size / 127.0).abs() <= scale * 1e-3 + 6e-8, "the scale of {x:?} is {scale}");
+    for (d, x) in x.iter().enumerate() {
+        let got = f32::from(page[at(d)] as i8) * scale;
+        // Half a step; where the scale was rounded down, the largest lose a little more.
+        let error = (got - x.clamp(-127.0 * 65504.0, 127.0 * 65504.0)).abs();
+        assert!(error <= scale * 0.57 + 4e-6, "{x} was stored as {got}, steps of {scale}");
     }
 }

@@ -9,6 +9,7 @@
 #![forbid(unsafe_code)]
 
 mod error;
+pub mod int8;
 mod integrity;
 mod ledger;
 mod page;

@@ -8,7 +8,11 @@
 //! V  [PAGE_SLOTS][head_dim]   row by row: the weighted sum runs along head_dim
 //! ```
 //!
+//! That is a page of f16 or f32; one of eight-bit numbers is much the same with scales: [`crate::int8`].
+//!
 //! The arena knows bytes and nothing of sequences; the [`crate::Ledger`] knows who owns which page.
+
+use crate::int8;
 
 /// Slots in a page.
 pub const PAGE_SLOTS: usize = 16;
@@ -23,27 +27,31 @@ pub enum KvDtype {
     F16,
     /// Single precision.
     F32,
+    /// Eight bits and scales, see [`crate::int8`].
+    I8,
 }
 
 impl KvDtype {
-    /// Bytes of one element.
-    pub fn bytes(self) -> usize {
+    /// Bytes of a page of lanes of `head_dim`.
+    pub fn page_bytes(self, head_dim: usize) -> usize {
         match self {
-            KvDtype::F16 => 2,
-            KvDtype::F32 => 4,
+            KvDtype::F16 => 2 * page_elems(head_dim),
+            KvDtype::F32 => 4 * page_elems(head_dim),
+            KvDtype::I8 => int8::page_bytes(head_dim),
         }
     }
 
-    /// `"f16"` or `"f32"`.
+    /// `"f16"`, `"f32"` or `"int8"`.
     pub fn name(self) -> &'static str {
         match self {
             KvDtype::F16 => "f16",
             KvDtype::F32 => "f32",
+            KvDtype::I8 => "int8",
         }
     }
 }
 
-/// Elements of one page: K and V of [`PAGE_SLOTS`] slots.
+/// Elements of one page of f16 or f32: K and V of [`PAGE_SLOTS`] slots.
 pub fn page_elems(head_dim: usize) -> usize {
     2 * PAGE_SLOTS * head_dim
 }
@@ -75,22 +83,26 @@ pub trait Storage {
     fn copy_slot(&mut self, from: SlotAt, to: SlotAt);
 }
 
-/// All page elements, read-only: page `p` starts at `p * page_elems(head_dim)`.
+/// All pages, read-only: page `p` starts at `p * page_elems(head_dim)`, with eight bits at `p * int8::page_bytes(head_dim)`.
 #[derive(Clone, Copy, Debug)]
 pub enum Pages<'a> {
     /// f16 bits.
     F16(&'a [u16]),
     /// f32.
     F32(&'a [f32]),
+    /// Eight-bit numbers and their scales.
+    I8(&'a [u8]),
 }
 
-/// All page elements, writable.
+/// All pages, writable.
 #[derive(Debug)]
 pub enum PagesMut<'a> {
     /// f16 bits.
     F16(&'a mut [u16]),
     /// f32.
     F32(&'a mut [f32]),
+    /// Eight-bit numbers and their scales.
+    I8(&'a mut [u8]),
 }
 
 /// One lane of one sequence as attention sees it.
@@ -106,22 +118,28 @@ pub struct LaneView<'a> {
 enum Elems {
     F16(Vec<u16>),
     F32(Vec<f32>),
+    I8(Vec<u8>),
 }
 
 /// Host memory for every page of a pool. Zeroed memory is asked for once and touched as pages are used.
 #[derive(Debug)]
 pub struct Arena {
-    elems: Elems, // [pages][page_elems]
+    elems: Elems, // [pages][page_elems], or [pages][int8::page_bytes]
     head_dim: usize,
 }
 
 impl Arena {
     /// Room for `pages` pages of lanes of `head_dim`.
+    ///
+    /// # Panics
+    /// If `head_dim` is odd and the numbers have eight bits.
     pub fn new(pages: usize, head_dim: usize, dtype: KvDtype) -> Arena {
+        assert!(dtype != KvDtype::I8 || head_dim.is_multiple_of(2), "an odd head_dim has no pages of eight bits");
         let n = pages * page_elems(head_dim);
         let elems = match dtype {
             KvDtype::F16 => Elems::F16(vec![0; n]),
             KvDtype::F32 => Elems::F32(vec![0.0; n]),
+            KvDtype::I8 => Elems::I8(vec![0; pages * int8::page_bytes(head_dim)]),
         };
         Arena { elems, head_dim }
     }
@@ -136,6 +154,7 @@ impl Arena {
         match &self.elems {
             Elems::F16(v) => Pages::F16(v),
             Elems::F32(v) => Pages::F32(v),
+            Elems::I8(v) => Pages::I8(v),
         }
     }
 
@@ -144,17 +163,22 @@ impl Arena {
         match &mut self.elems {
             Elems::F16(v) => PagesMut::F16(v),
             Elems::F32(v) => PagesMut::F32(v),
+            Elems::I8(v) => PagesMut::I8(v),
         }
     }
 }
 
 impl Storage for Arena {
     fn copy_page(&mut self, from: PageId, to: PageId) {
+        fn copy<T: Copy>(all: &mut [T], n: usize, from: PageId, to: PageId) {
+            let from = from as usize * n;
+            all.copy_within(from..from + n, to as usize * n);
+        }
         let n = page_elems(self.head_dim);
-        let (from, to) = (from as usize * n, to as usize * n);
         match &mut self.elems {
-            Elems::F16(v) => v.copy_within(from..from + n, to),
-            Elems::F32(v) => v.copy_within(from..from + n, to),
+            Elems::F16(v) => copy(v, n, from, to),
+            Elems::F32(v) => copy(v, n, from, to),
+            Elems::I8(v) => copy(v, int8::page_bytes(self.head_dim), from, to),
         }
     }
 
@@ -162,6 +186,10 @@ impl Storage for Arena {
         match &mut self.elems {
             Elems::F16(v) => copy_slot(v, self.head_dim, from, to),
             Elems::F32(v) => copy_slot(v, self.head_dim, from, to),
+            Elems::I8(v) => {
+                let at = |at: SlotAt| (at.page as usize * int8::page_bytes(self.head_dim), at.slot);
+                int8::copy_slot(v, self.head_dim, at(from), at(to));
+            }
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The numbers that size a cache.
 
-use crate::{KvDtype, PAGE_SLOTS, page_elems};
+use crate::{KvDtype, PAGE_SLOTS};
 
 /// Shape of the cache of one model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,7 +26,7 @@ impl KvShape {
 
     /// Bytes of one page of K and V.
     pub fn page_bytes(&self) -> usize {
-        page_elems(self.head_dim) * self.dtype.bytes()
+        self.dtype.page_bytes(self.head_dim)
     }
 
     /// Bytes that a page costs against a memory limit: K and V, its block table entry, and for each slot its books at
@@ -47,6 +47,6 @@ impl KvShape {
 
     /// Bytes of K and V of one token over all layers.
     pub fn token_bytes(&self) -> usize {
-        2 * self.lanes() * self.head_dim * self.dtype.bytes()
+        self.lanes() * self.page_bytes() / PAGE_SLOTS
     }
 }

@@ -4,7 +4,7 @@
 
 use lethe_kv::{
     Arena, Granularity, KvDtype, KvError, KvShape, Ledger, PAGE_SLOTS, Pages, PagesMut, SeqCache, check_integrity,
-    k_at, page_elems, v_at,
+    int8, k_at, page_elems, v_at,
 };
 
 struct Rng(u64);
@@ -36,32 +36,47 @@ struct Pair {
     next: u32,
 }
 
-fn write(arena: &mut Arena, lane: lethe_kv::LaneView<'_>, slot: usize, value: f32) {
+/// Where everything of a slot lies in a page.
+fn places(arena: &Arena, s: usize) -> Vec<usize> {
     let hd = arena.head_dim();
-    let base = lane.pages[slot / PAGE_SLOTS] as usize * page_elems(hd);
-    for d in 0..hd {
-        let (k, v) = (base + k_at(slot % PAGE_SLOTS, d), base + v_at(hd, slot % PAGE_SLOTS, d));
-        // small whole numbers: their low bits serve as well in u16 as in f32
+    if let Pages::I8(_) = arena.pages() {
+        let numbers = (0..hd).flat_map(|d| [int8::k_at(s, d), int8::v_at(hd, s, d)]);
+        let scales = (0..int8::k_groups(hd)).map(|group| int8::k_scale_at(hd, s, group));
+        let scales = scales.chain([int8::v_scale_at(hd, s)]).flat_map(|at| [at, at + 1]);
+        return numbers.chain(scales).collect();
+    }
+    (0..hd).flat_map(|d| [k_at(s, d), v_at(hd, s, d)]).collect()
+}
+
+/// What is written at place `i` of a slot: small whole numbers, alike in a byte, in the bits of an f16 and in f32.
+fn stamp(value: f32, i: usize) -> u8 {
+    ((value as usize + 7 * i) % 256) as u8
+}
+
+fn write(arena: &mut Arena, lane: lethe_kv::LaneView<'_>, slot: usize, value: f32) {
+    let page = lane.pages[slot / PAGE_SLOTS] as usize;
+    let hd = arena.head_dim();
+    for (i, at) in places(arena, slot % PAGE_SLOTS).into_iter().enumerate() {
         match arena.pages_mut() {
-            PagesMut::F16(e) => (e[k], e[v]) = (value as u16 + d as u16, value as u16 + 100 + d as u16),
-            PagesMut::F32(e) => (e[k], e[v]) = (value + d as f32, value + 100.0 + d as f32),
+            PagesMut::F16(e) => e[page * page_elems(hd) + at] = u16::from(stamp(value, i)),
+            PagesMut::F32(e) => e[page * page_elems(hd) + at] = f32::from(stamp(value, i)),
+            PagesMut::I8(e) => e[page * int8::page_bytes(hd) + at] = stamp(value, i),
         }
     }
 }
 
 fn read(arena: &Arena, lane: lethe_kv::LaneView<'_>, slot: usize) -> Vec<f32> {
+    let page = lane.pages[slot / PAGE_SLOTS] as usize;
     let hd = arena.head_dim();
-    let base = lane.pages[slot / PAGE_SLOTS] as usize * page_elems(hd);
-    let at = |i: usize| match arena.pages() {
-        Pages::F16(e) => f32::from(e[base + i]),
-        Pages::F32(e) => e[base + i],
+    let value = |at: usize| match arena.pages() {
+        Pages::F16(e) => f32::from(e[page * page_elems(hd) + at]),
+        Pages::F32(e) => e[page * page_elems(hd) + at],
+        Pages::I8(e) => f32::from(e[page * int8::page_bytes(hd) + at]),
     };
-    let s = slot % PAGE_SLOTS;
-    (0..hd).map(|d| at(k_at(s, d))).chain((0..hd).map(|d| at(v_at(hd, s, d)))).collect()
+    places(arena, slot % PAGE_SLOTS).into_iter().map(value).collect()
 }
 
 fn compare(arena: &Arena, pair: &Pair) {
-    let hd = arena.head_dim();
     for (l, lanes) in pair.naive.iter().enumerate() {
         for (h, slots) in lanes.iter().enumerate() {
             assert_eq!(pair.cache.len(l, h), slots.len());
@@ -73,9 +88,9 @@ fn compare(arena: &Arena, pair: &Pair) {
                     value: s.value,
                 };
                 assert_eq!(&got, s);
-                let want: Vec<f32> =
-                    (0..hd).map(|d| s.value + d as f32).chain((0..hd).map(|d| s.value + 100.0 + d as f32)).collect();
-                assert_eq!(read(arena, pair.cache.lane(l, h), i), want, "layer {l} lane {h} slot {i}");
+                let read = read(arena, pair.cache.lane(l, h), i);
+                let want: Vec<f32> = (0..read.len()).map(|i| f32::from(stamp(s.value, i))).collect();
+                assert_eq!(read, want, "layer {l} lane {h} slot {i}");
             }
             assert_eq!(pair.cache.pins(l, h), slots.iter().filter(|s| s.pinned).count());
         }
@@ -211,6 +226,7 @@ fn random_operations_equal_the_naive_cache() {
         for granularity in [Granularity::Layer, Granularity::Head] {
             run(seed, granularity, KvDtype::F16);
             run(seed + 100, granularity, KvDtype::F32);
+            run(seed + 200, granularity, KvDtype::I8);
         }
     }
 }

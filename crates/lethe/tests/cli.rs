@@ -70,6 +70,18 @@ fn a_folder_without_a_tokenizer_takes_ids() {
 }
 
 #[test]
+fn a_cache_of_eight_bits_answers_in_half_the_memory() {
+    let run = |dtype: &str| {
+        let text = ok(&["run", "--json", "-n", "40", "--kv-dtype", dtype, QUESTION]);
+        serde_json::from_str::<serde_json::Value>(&text).expect("json")
+    };
+    let (half, whole) = (run("f16"), run("int8"));
+    let bytes = |v: &serde_json::Value| v["kv"]["peak_bytes"].as_f64().expect("bytes");
+    assert!(bytes(&whole) < 0.6 * bytes(&half), "{} of {}", bytes(&whole), bytes(&half));
+    assert_eq!(whole["token_ids"].as_array().map(Vec::len), half["token_ids"].as_array().map(Vec::len));
+}
+
+#[test]
 fn threads_and_memory_change_nothing_but_the_time() {
     let one = ok(&["run", "-q", "-t", "1", QUESTION]);
     assert_eq!(ok(&["run", "-q", "-t", "3", "--kv-memory", "8MiB", QUESTION]), one);

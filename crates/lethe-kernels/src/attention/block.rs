@@ -1,17 +1,16 @@
-//! One block of slots for up to eight rows of a lane.
+//! One block of slots for rows of a lane, a tile of them at a time.
 
-use super::elem::Elem;
-use super::plan::LanePart;
+use super::elem::{Cells, PagesOf};
+use super::floats::Floats;
+use super::numbers::Numbers;
+use super::plan::{LanePart, SPAN_ROWS};
 use super::scratch::{Stat, TILE_ROWS, Wave};
-use super::tiles::Tiles;
-use super::{Attention, BLOCK_SLOTS};
+use super::unfold::{IN_ORDER, UNFOLD_ROWS, Unfold};
+use super::{Attention, BLOCK_PAGES, BLOCK_SLOTS};
 use crate::Level;
 use crate::simd::{Kernel, Simd, dispatch};
-use lethe_kv::{PAGE_SLOTS, PageId, Pages, k_at, page_elems, v_at};
+use lethe_kv::{PAGE_SLOTS, PageId, Pages, page_elems};
 use std::ops::Range;
-
-/// Pages of a block.
-pub(super) const BLOCK_PAGES: usize = BLOCK_SLOTS / PAGE_SLOTS;
 
 /// One query head of one query, before and after a block.
 #[derive(Default)]
@@ -20,14 +19,21 @@ pub(super) struct Row<'a> {
     pub(super) visible: usize,        // slots of the block that it sees, at least 1
     pub(super) exps: &'a mut [f32],   // [BLOCK_SLOTS]: logits, then exp(logit - max) of the slots it sees
     pub(super) values: &'a mut [f32], // [padded head_dim]: sum of exps[slot] * V[slot]
+    pub(super) whole: &'a mut [i16],  // [padded head_dim + BLOCK_SLOTS]: q and weights of slots as whole numbers
     pub(super) stat: Stat,
+}
+
+/// The pages of a block.
+#[derive(Clone, Copy)]
+pub(super) struct Source<'a> {
+    pub(super) pages: Pages<'a>,
+    pub(super) table: &'a [PageId], // pages of the block that the last row sees
+    pub(super) ahead: &'a [PageId], // pages of the block to come, empty if none
 }
 
 /// Rows that see a block, in the order of their queries: the later ones see more.
 struct Block<'a, 'b> {
-    pages: Pages<'a>,
-    table: &'a [PageId], // pages of the block that the last row sees
-    ahead: &'a [PageId], // pages of the block to come, empty if none
+    source: Source<'a>,
     head_dim: usize,
     scale: f32,
     rows: &'b mut [Row<'a>], // 1 to TILE_ROWS
@@ -42,37 +48,49 @@ pub(super) struct Work<'a> {
 }
 
 impl LanePart {
-    /// Task `task` of this part: one tile of rows over a run of blocks.
+    /// Task `task` of this part: a span of rows over a run of blocks.
     pub(super) fn blocks(&self, work: &Work<'_>, task: usize) {
-        let (run, tile) = (task / self.tiles(), task % self.tiles());
-        let tile = tile * TILE_ROWS..((tile + 1) * TILE_ROWS).min(self.rows());
-        let blocks = run * self.run..((run + 1) * self.run).min(self.visible(tile.end - 1).div_ceil(BLOCK_SLOTS));
-        let pages = work.input.lanes.lane(self.seq, self.kv_head).pages;
-        let pages = &pages[..self.visible(tile.end - 1).div_ceil(PAGE_SLOTS)];
+        let (run, span) = (task / self.spans(), task % self.spans());
+        let rows = span * SPAN_ROWS..((span + 1) * SPAN_ROWS).min(self.rows());
+        let visible = self.visible(rows.end - 1);
+        let blocks = run * self.run..((run + 1) * self.run).min(visible.div_ceil(BLOCK_SLOTS));
+        let pages = &work.input.lanes.lane(self.seq, self.kv_head).pages[..visible.div_ceil(PAGE_SLOTS)];
+        // Tiles of equal size, as far as that goes.
+        let tile = rows.len().div_ceil(rows.len().div_ceil(TILE_ROWS));
         for block in blocks.clone() {
             let mut tables = pages[block * BLOCK_PAGES..].chunks(BLOCK_PAGES);
             let table = tables.next().unwrap_or_default();
             let ahead = tables.next().filter(|_| block + 1 < blocks.end).unwrap_or_default();
-            self.block(work, tile.clone(), block, table, ahead);
+            let mut source = Source { pages: work.input.pages, table, ahead };
+            if let (Pages::F16(pages), true) = (source.pages, rows.len() >= UNFOLD_ROWS) {
+                let to = work.unfolded();
+                dispatch(work.level, Unfold { pages, table, head_dim: work.input.shape.head_dim, to: &mut *to });
+                source = Source { pages: Pages::F32(to), table: &IN_ORDER[..table.len()], ahead: &[] };
+            }
+            for first in rows.clone().step_by(tile) {
+                self.block(work, source, block, first..(first + tile).min(rows.end));
+            }
         }
     }
 
     /// A tile of rows over one block.
-    fn block(&self, work: &Work<'_>, tile: Range<usize>, block: usize, table: &[PageId], ahead: &[PageId]) {
+    fn block(&self, work: &Work<'_>, source: Source<'_>, block: usize, tile: Range<usize>) {
         let Work { level, input, wave, worker } = *work;
         let (start, end) = (block * BLOCK_SLOTS, (block + 1) * BLOCK_SLOTS);
-        // The first queries of a tile may end before this block.
+        // The first queries may end before this block.
         let mut seeing = tile.clone().skip_while(|row| self.visible(*row) <= start);
-        let first = seeing.clone().next().unwrap_or(tile.end);
+        let Some(first) = seeing.clone().next() else { return };
         let row_block = |row: usize| self.first_row_block + row * self.blocks + block;
         let (head_dim, padded) = (input.shape.head_dim, input.shape.padded());
-        let mut rows: [Row<'_>; TILE_ROWS] = std::array::from_fn(|_| {
+        let mut rows: [Row<'_>; TILE_ROWS] = std::array::from_fn(|i| {
             let Some(row) = seeing.next() else { return Row::default() };
             let q = self.head_at(input.shape.n_heads, row) * head_dim;
             let (exps, exps_at) = match self.mass {
                 Some(mass) => (&wave.exps, mass.first_row_block + row * self.blocks + block),
-                None => (&wave.tiles, worker * TILE_ROWS + row - tile.start),
+                None => (&wave.tiles, worker * TILE_ROWS + i),
             };
+            let whole = padded + BLOCK_SLOTS;
+            let whole = (worker * TILE_ROWS + i) * whole..(worker * TILE_ROWS + i + 1) * whole;
             Row {
                 q: &input.q[q..q + head_dim],
                 visible: self.visible(row).min(end) - start,
@@ -80,12 +98,13 @@ impl LanePart {
                 exps: unsafe { exps.part(exps_at * BLOCK_SLOTS..(exps_at + 1) * BLOCK_SLOTS) },
                 // SAFETY: a row block belongs to one task.
                 values: unsafe { wave.values.part(row_block(row) * padded..(row_block(row) + 1) * padded) },
+                // SAFETY: a tile belongs to one worker.
+                whole: unsafe { wave.whole.part(whole) },
                 stat: Stat::default(),
             }
         });
         let rows = &mut rows[..tile.end - first];
-        let scale = input.shape.scale;
-        dispatch(level, Block { pages: input.pages, table, ahead, head_dim, scale, rows: &mut *rows });
+        dispatch(level, Block { source, head_dim, scale: input.shape.scale, rows: &mut *rows });
         for (row, done) in (first..tile.end).zip(rows) {
             // SAFETY: a row block belongs to one task.
             let stats = unsafe { wave.stats.part(row_block(row)..row_block(row) + 1) };
@@ -94,33 +113,69 @@ impl LanePart {
     }
 }
 
+impl Work<'_> {
+    /// Where this worker unfolds a block.
+    fn unfolded(&self) -> &mut [f32] {
+        let n = BLOCK_PAGES * page_elems(self.input.shape.head_dim);
+        // SAFETY: a worker unfolds one block at a time.
+        unsafe { self.wave.unfolded.part(self.worker * n..(self.worker + 1) * n) }
+    }
+}
+
 impl Kernel for Block<'_, '_> {
     type Output = ();
 
     fn reference(self) {
-        match self.pages {
-            Pages::F16(pages) => self.rows_one_by_one(pages),
-            Pages::F32(pages) => self.rows_one_by_one(pages),
+        match self.source.pages {
+            Pages::F16(pages) => self.rows_one_by_one(PagesOf(pages)),
+            Pages::F32(pages) => self.rows_one_by_one(PagesOf(pages)),
+            Pages::I8(pages) => self.rows_one_by_one(PagesOf(pages)),
         }
     }
 
     #[inline(always)]
     fn vector<S: Simd>(self, s: S) {
-        match self.pages {
-            Pages::F16(pages) => self.tiles(s, pages),
-            Pages::F32(pages) => self.tiles(s, pages),
+        let Block { source: Source { pages, table, ahead }, head_dim, scale, rows } = self;
+        match pages {
+            Pages::F16(pages) => by_rows(&Floats { s, pages, table, ahead, head_dim, scale }, rows),
+            Pages::F32(pages) => by_rows(&Floats { s, pages, table, ahead, head_dim, scale }, rows),
+            Pages::I8(pages) => by_rows(&Numbers { s, pages, table, ahead, head_dim, scale }, rows),
         }
     }
 }
 
+/// Something that can take a number of rows, known at compile time, over its block.
+pub(super) trait Tile {
+    fn tile<const R: usize>(&self, rows: &mut [Row<'_>; R]);
+}
+
+#[inline(always)]
+fn by_rows(block: &impl Tile, rows: &mut [Row<'_>]) {
+    #[inline(always)]
+    fn of<const R: usize>(block: &impl Tile, rows: &mut [Row<'_>]) {
+        if let Ok(rows) = rows.try_into() {
+            block.tile::<R>(rows);
+        }
+    }
+    match rows.len() {
+        1 => of::<1>(block, rows),
+        2 => of::<2>(block, rows),
+        3 => of::<3>(block, rows),
+        4 => of::<4>(block, rows),
+        5 => of::<5>(block, rows),
+        _ => of::<TILE_ROWS>(block, rows),
+    }
+}
+
 impl Block<'_, '_> {
-    fn rows_one_by_one<T: Elem>(self, pages: &[T]) {
-        let page_of = |slot: usize| &pages[self.table[slot / PAGE_SLOTS] as usize * page_elems(self.head_dim)..];
+    fn rows_one_by_one(self, pages: impl Cells) {
+        let (hd, table) = (self.head_dim, self.source.table);
+        let at = |slot: usize| (table[slot / PAGE_SLOTS] as usize, slot % PAGE_SLOTS);
         for row in self.rows {
             for slot in 0..row.visible {
-                let page = page_of(slot);
-                let k = |d| page[k_at(slot % PAGE_SLOTS, d)].value();
-                row.exps[slot] = row.q.iter().enumerate().fold(0.0, |sum, (d, q)| sum + q * k(d)) * self.scale;
+                let (page, place) = at(slot);
+                let products = row.q.iter().enumerate().map(|(d, q)| q * pages.k(hd, page, place, d));
+                row.exps[slot] = products.fold(0.0, |sum, x| sum + x) * self.scale;
             }
             let seen = &mut row.exps[..row.visible];
             row.stat.max = seen.iter().copied().fold(f32::NEG_INFINITY, f32::max);
@@ -130,32 +185,10 @@ impl Block<'_, '_> {
             row.stat.sum = seen.iter().sum();
             row.values.fill(0.0);
             for (slot, p) in seen.iter().enumerate() {
-                let page = page_of(slot);
-                for (d, value) in row.values[..self.head_dim].iter_mut().enumerate() {
-                    *value += p * page[v_at(self.head_dim, slot % PAGE_SLOTS, d)].value();
+                let (page, place) = at(slot);
+                for (d, value) in row.values[..hd].iter_mut().enumerate() {
+                    *value += p * pages.v(hd, page, place, d);
                 }
-            }
-        }
-    }
-
-    /// Rows in tiles that fit the registers.
-    #[inline(always)]
-    fn tiles<S: Simd, T: Elem>(self, s: S, pages: &[T]) {
-        let Block { table, ahead, head_dim, scale, rows, .. } = self;
-        let lane = Tiles { s, pages, table, ahead, head_dim, scale };
-        for rows in rows.chunks_mut(if S::WIDE { 8 } else { 4 }) {
-            match rows.len() {
-                1 => lane.tile::<1>(rows),
-                2 => lane.tile::<2>(rows),
-                3 => lane.tile::<3>(rows),
-                4 => lane.tile::<4>(rows),
-                n if S::WIDE => match n {
-                    5 => lane.tile::<5>(rows),
-                    6 => lane.tile::<6>(rows),
-                    7 => lane.tile::<7>(rows),
-                    _ => lane.tile::<8>(rows),
-                },
-                _ => {}
             }
         }
     }

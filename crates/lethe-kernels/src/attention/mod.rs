@@ -5,29 +5,34 @@
 //! `exp(logit - largest)`, and the values weighted by it; blocks are then combined in order. So a result does not depend
 //! on chunks, threads, the rest of the batch, or whether mass is asked for.
 //!
-//! - [`block`]: one block for up to eight rows of a lane; [`tiles`]: the same in vectors, all rows sharing every K and V
-//!   read;
+//! - [`block`]: one block for a tile of rows; [`floats`] and [`numbers`]: the same in vectors, all rows sharing every read
+//!   of K and V, from pages of f16 or f32, or of eight-bit numbers; [`unfold`]: f16 to f32 once for many tiles;
 //! - [`combine`]: blocks to outputs and mass;
 //! - [`plan`]: which blocks are computed together, within fixed scratch memory.
 
 mod block;
 mod combine;
 mod elem;
+mod floats;
+mod numbers;
 mod plan;
 mod scratch;
-mod tiles;
+mod softmax;
+mod unfold;
 
 pub use scratch::AttentionScratch;
 
 use crate::Cpu;
 use crate::shared::SharedMut;
 use block::Work;
-use lethe_kv::{LaneView, Pages};
+use lethe_kv::{LaneView, PAGE_SLOTS, Pages};
 use plan::Cursor;
 
 /// Slots of a block, 16 pages: fixed, because the order of summation hangs on it. Two blocks of the largest heads fit the
 /// L2 cache, the one at work and the one that follows.
 pub const BLOCK_SLOTS: usize = 256;
+/// Pages of a block.
+const BLOCK_PAGES: usize = BLOCK_SLOTS / PAGE_SLOTS;
 
 /// Heads of a model.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -105,7 +110,7 @@ impl Cpu {
         assert!(shape.n_heads.is_multiple_of(shape.n_kv_heads), "attention: n_heads is no multiple of n_kv_heads");
         assert_eq!(input.q.len(), out.len(), "attention: q and out differ in length");
         assert!(input.q.len().is_multiple_of(shape.n_heads * shape.head_dim), "attention: q is no whole rows");
-        scratch.prepare(self.threads());
+        scratch.prepare(&shape, self.threads());
         let (out, mass) = (SharedMut::new(out), SharedMut::new(mass));
         let mut cursor = Some(Cursor::default());
         while let Some(from) = cursor {

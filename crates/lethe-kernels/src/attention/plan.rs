@@ -1,11 +1,14 @@
 //! Which queries are computed together: as many as fit the scratch memory, in order, one *wave* after the other.
 
-use super::scratch::{AttentionScratch, TILE_ROWS};
+use super::scratch::AttentionScratch;
 use super::{Attention, BLOCK_SLOTS};
 
 /// Most blocks of a task, and the tasks a thread should find: long runs read ahead well, many tasks balance well.
 const MAX_RUN: usize = 16;
 const TASKS_PER_THREAD: usize = 4;
+
+/// Most rows of a task: whatever is done once for a block is done once for so many.
+pub(super) const SPAN_ROWS: usize = 96;
 
 /// Where the next wave starts.
 #[derive(Clone, Copy, Debug, Default)]
@@ -48,13 +51,13 @@ impl LanePart {
         self.queries * self.group
     }
 
-    /// Tiles of rows.
-    pub(super) fn tiles(&self) -> usize {
-        self.rows().div_ceil(TILE_ROWS)
+    /// Spans of rows.
+    pub(super) fn spans(&self) -> usize {
+        self.rows().div_ceil(SPAN_ROWS)
     }
 
     pub(super) fn tasks(&self) -> usize {
-        self.tiles() * self.blocks.div_ceil(self.run)
+        self.spans() * self.blocks.div_ceil(self.run)
     }
 
     /// Slots that row `row` sees.
@@ -74,7 +77,7 @@ impl AttentionScratch {
         let (shape, group) = (input.shape, input.shape.group());
         let rows = input.q.len() / (shape.n_heads * shape.head_dim);
         let (room, mass_room) = self.room(&shape);
-        let (mut row_blocks, mut mass_row_blocks, mut tile_blocks) = (0, 0, 0);
+        let (mut row_blocks, mut mass_row_blocks, mut span_blocks) = (0, 0, 0);
         let (mut q_end, mut mass_end) = (0, 0); // parts of a wave must not share rows or sums
         let Cursor { mut seq, mut query } = from;
         self.parts.clear();
@@ -127,7 +130,7 @@ impl AttentionScratch {
                     assert!(mass_start >= mass_end, "attention: mass of sequence {seq} is not behind that before it");
                     mass_end = mass_start + len;
                 }
-                tile_blocks += part.tasks();
+                span_blocks += part.tasks();
                 row_blocks += part.rows() * part.blocks;
                 if with_mass {
                     mass_row_blocks += part.rows() * part.blocks;
@@ -140,7 +143,7 @@ impl AttentionScratch {
                 break Some(Cursor { seq, query }); // never two parts with the same mass in a wave
             }
         };
-        let run = (tile_blocks / (threads * TASKS_PER_THREAD)).clamp(1, MAX_RUN);
+        let run = (span_blocks / (threads * TASKS_PER_THREAD)).clamp(1, MAX_RUN);
         let mut tasks = 0;
         for part in &mut self.parts {
             (part.run, part.first_task) = (run, tasks);

@@ -1,11 +1,13 @@
 //! Memory that attention works in, made once.
 
 use super::plan::LanePart;
-use super::{AttentionShape, BLOCK_SLOTS};
+use super::{AttentionShape, BLOCK_PAGES, BLOCK_SLOTS};
 use crate::shared::{SharedMut, grow};
+use lethe_kv::page_elems;
 
-/// Rows of a tile: query heads that share the K and V of a block.
-pub(super) const TILE_ROWS: usize = 8;
+/// Most rows of a tile: query heads that share every read of K and V. Twelve sums, two vectors of K and one of q fill the
+/// sixteen registers of AVX2.
+pub(super) const TILE_ROWS: usize = 6;
 /// Elements of a wave's partial values, and of its exponentials: 8 MiB each, about what caches hold.
 const WAVE: usize = 2 << 20;
 
@@ -16,7 +18,10 @@ pub struct AttentionScratch {
     values: Vec<f32>, // [row blocks][padded head_dim]: weighted values
     stats: Vec<Stat>, // [row blocks]
     exps: Vec<f32>,   // [row blocks with mass][BLOCK_SLOTS]
-    tiles: Vec<f32>,  // [threads][TILE_ROWS][BLOCK_SLOTS]: exponentials that nobody needs afterwards
+    // What a worker needs for the tile at work:
+    tiles: Vec<f32>,    // [threads][TILE_ROWS][BLOCK_SLOTS]: exponentials that nobody needs afterwards
+    whole: Vec<i16>,    // [threads][TILE_ROWS][padded head_dim + BLOCK_SLOTS]
+    unfolded: Vec<f32>, // [threads][BLOCK_PAGES][page_elems]
 }
 
 /// What a block leaves of a row besides values.
@@ -35,6 +40,8 @@ pub(super) struct Wave<'a> {
     pub(super) stats: SharedMut<'a, Stat>,
     pub(super) exps: SharedMut<'a, f32>,
     pub(super) tiles: SharedMut<'a, f32>,
+    pub(super) whole: SharedMut<'a, i16>,
+    pub(super) unfolded: SharedMut<'a, f32>,
 }
 
 impl AttentionScratch {
@@ -46,12 +53,14 @@ impl AttentionScratch {
         grow(&mut self.stats, query.max(WAVE / shape.padded()));
         // A sequence whose mass starts within its chunk is planned as two.
         self.parts.reserve((2 * seqs * shape.n_kv_heads).saturating_sub(self.parts.len()));
-        self.prepare(threads);
+        self.prepare(shape, threads);
     }
 
-    /// Room for the threads' tiles.
-    pub(super) fn prepare(&mut self, threads: usize) {
+    /// Room for what threads have of their own.
+    pub(super) fn prepare(&mut self, shape: &AttentionShape, threads: usize) {
         grow(&mut self.tiles, threads * TILE_ROWS * BLOCK_SLOTS);
+        grow(&mut self.whole, threads * TILE_ROWS * (shape.padded() + BLOCK_SLOTS));
+        grow(&mut self.unfolded, threads * BLOCK_PAGES * page_elems(shape.head_dim));
     }
 
     /// Row blocks that fit a wave: all, and those with mass.
@@ -74,6 +83,8 @@ impl AttentionScratch {
             stats: SharedMut::new(&mut self.stats),
             exps: SharedMut::new(&mut self.exps),
             tiles: SharedMut::new(&mut self.tiles),
+            whole: SharedMut::new(&mut self.whole),
+            unfolded: SharedMut::new(&mut self.unfolded),
         }
     }
 }

@@ -110,6 +110,21 @@ impl Simd for Avx2 {
         PairI(half(p), half(p.wrapping_add(8)))
     }
     #[inline(always)]
+    unsafe fn load_i8(self, p: *const u8) -> PairI {
+        let half = |p: *const u8| unsafe { _mm256_cvtepi8_epi16(_mm_loadu_si128(p.cast())) };
+        PairI(half(p), half(p.wrapping_add(16)))
+    }
+    #[inline(always)]
+    fn to_i16(self, v: Pair) -> [i16; LANES] {
+        let mut words = [0; LANES];
+        unsafe {
+            // Packing works within 128 bits: the quarters come out as 0 2 1 3.
+            let packed = _mm256_packs_epi32(_mm256_cvtps_epi32(v.0), _mm256_cvtps_epi32(v.1));
+            _mm256_storeu_si256(words.as_mut_ptr().cast(), _mm256_permute4x64_epi64::<0b11_01_10_00>(packed));
+        }
+        words
+    }
+    #[inline(always)]
     fn splat_i16(self, x: i16) -> PairI {
         unsafe { PairI(_mm256_set1_epi16(x), _mm256_set1_epi16(x)) }
     }

@@ -74,6 +74,16 @@ impl Simd for Avx512 {
         }
     }
     #[inline(always)]
+    unsafe fn load_i8(self, p: *const u8) -> __m512i {
+        unsafe { _mm512_cvtepi8_epi16(_mm256_loadu_si256(p.cast())) }
+    }
+    #[inline(always)]
+    fn to_i16(self, v: __m512) -> [i16; LANES] {
+        let mut words = [0; LANES];
+        unsafe { _mm256_storeu_si256(words.as_mut_ptr().cast(), _mm512_cvtsepi32_epi16(_mm512_cvtps_epi32(v))) };
+        words
+    }
+    #[inline(always)]
     fn splat_i16(self, x: i16) -> __m512i {
         unsafe { _mm512_set1_epi16(x) }
     }

@@ -108,6 +108,13 @@ pub(crate) trait Simd: Copy {
     /// # Safety
     /// They are readable at `p`; no alignment is asked for.
     unsafe fn load_twice(self, p: *const u8) -> Self::I;
+    /// 32 signed bytes in sixteen bits each.
+    ///
+    /// # Safety
+    /// They are readable at `p`; no alignment is asked for.
+    unsafe fn load_i8(self, p: *const u8) -> Self::I;
+    /// The nearest whole numbers, ties to even, of lanes within -32768.5 and 32767.5.
+    fn to_i16(self, v: Self::V) -> [i16; LANES];
     /// All of sixteen bits.
     fn splat_i16(self, x: i16) -> Self::I;
     /// `b >> n & mask` of bytes, where `mask << n` lies within a byte.

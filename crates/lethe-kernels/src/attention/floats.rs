@@ -1,15 +1,19 @@
-//! A block in vectors: R rows that share every K and V read.
+//! A block of f16 or f32 in vectors: R rows that share every K and V read.
 #![allow(clippy::needless_range_loop)] // loops over register tiles: counted ones are unrolled for sure
 
-use super::block::{BLOCK_PAGES, Row};
+use super::block::{Row, Tile};
 use super::elem::Elem;
+use super::softmax::softmax;
 use crate::simd::{LANES, Simd, prefetch};
 use lethe_kv::{PAGE_SLOTS, PageId, page_elems};
 use std::ops::Range;
 
+/// Half pages that are fetched ahead of the one at work.
+const AHEAD: usize = 4;
+
 /// The block as vectors see it.
 #[derive(Clone, Copy)]
-pub(super) struct Tiles<'a, S, T> {
+pub(super) struct Floats<'a, S, T> {
     pub(super) s: S,
     pub(super) pages: &'a [T],
     pub(super) table: &'a [PageId],
@@ -18,43 +22,21 @@ pub(super) struct Tiles<'a, S, T> {
     pub(super) scale: f32,
 }
 
-impl<S: Simd, T: Elem> Tiles<'_, S, T> {
-    /// Page `i` of the block, checked to lie within the arena.
+impl<S: Simd, T: Elem> Tile for Floats<'_, S, T> {
     #[inline(always)]
-    fn page(&self, i: usize) -> &[T] {
-        let elems = page_elems(self.head_dim);
-        let start = self.table[i] as usize * elems;
-        &self.pages[start..start + elems]
-    }
-
-    /// What to fetch while half `half` of the block is at work, counted through the K of all pages and then their V: the
-    /// same share of the next block, whole pages in their order in memory. Without a next block, half `own` of this one.
-    #[inline(always)]
-    fn fetch(&self, half: usize, own: usize) -> *const T {
-        let (table, i, v) = if self.ahead.is_empty() {
-            (self.table, own % BLOCK_PAGES, own / BLOCK_PAGES % 2)
-        } else {
-            (self.ahead, half / 2, half % 2)
-        };
-        let id = table[i.min(table.len() - 1)] as usize;
-        self.pages.as_ptr().wrapping_add(id * page_elems(self.head_dim) + v * PAGE_SLOTS * self.head_dim)
-    }
-
-    /// R rows over the whole block.
-    #[inline(always)]
-    pub(super) fn tile<const R: usize>(&self, rows: &mut [Row<'_>]) {
-        let Ok(rows) = <&mut [Row<'_>; R]>::try_from(rows) else { return };
+    fn tile<const R: usize>(&self, rows: &mut [Row<'_>; R]) {
         // Pages at a time: enough sums to hide the latency of an addition.
         match (S::WIDE, R) {
             (true, 1) => self.logits::<R, 8>(rows),
             (true, 2) => self.logits::<R, 4>(rows),
-            (true, 3 | 4) => self.logits::<R, 2>(rows),
+            (true, 3 | 4) => self.logits::<R, 4>(rows),
+            (true, _) => self.logits::<R, 2>(rows),
             (false, 1) => self.logits::<R, 4>(rows),
             (false, 2) => self.logits::<R, 2>(rows),
             _ => self.logits::<R, 1>(rows),
         }
         for row in rows.iter_mut() {
-            self.softmax(row);
+            softmax(self.s, row);
             row.values.fill(0.0);
         }
         // What all rows see they sum together; the last slots, masked for some, each row takes alone.
@@ -74,6 +56,27 @@ impl<S: Simd, T: Elem> Tiles<'_, S, T> {
                 self.values::<1, 4>(std::array::from_mut(row), rest);
             }
         }
+    }
+}
+
+impl<S: Simd, T: Elem> Floats<'_, S, T> {
+    /// Page `i` of the block, checked to lie within the arena.
+    #[inline(always)]
+    fn page(&self, i: usize) -> &[T] {
+        let elems = page_elems(self.head_dim);
+        let start = self.table[i] as usize * elems;
+        &self.pages[start..start + elems]
+    }
+
+    /// What to fetch while half page `half` is at work, counted as they are read: the K of all pages, then their V, then
+    /// those of the next block. Far enough ahead to hide the memory, near enough to be still in the cache when its turn comes.
+    #[inline(always)]
+    fn fetch(&self, half: usize) -> *const T {
+        let n = self.table.len();
+        let (table, half) = if half < 2 * n { (self.table, half) } else { (self.ahead, half - 2 * n) };
+        let (page, v) = (half % n, half / n % 2);
+        let id = table.get(page).map_or(0, |id| *id as usize);
+        self.pages.as_ptr().wrapping_add(id * page_elems(self.head_dim) + v * PAGE_SLOTS * self.head_dim)
     }
 
     /// `exps[slot] = (q . K[slot]) * scale` for whole pages, P at a time. Slots of the last page that a row does not
@@ -97,7 +100,7 @@ impl<S: Simd, T: Elem> Tiles<'_, S, T> {
         let mut next = [self.pages.as_ptr(); P];
         for (p, (page, next)) in pages.iter_mut().zip(&mut next).enumerate() {
             *page = self.page(first + p);
-            *next = self.fetch(first + p, first + P + p);
+            *next = self.fetch(first + p + P.max(AHEAD));
         }
         let mut q: [&[f32]; R] = [&[]; R];
         for (q, row) in q.iter_mut().zip(rows.iter()) {
@@ -132,36 +135,6 @@ impl<S: Simd, T: Elem> Tiles<'_, S, T> {
         }
     }
 
-    /// Logits to exponentials; the largest logit and the sum.
-    #[inline(always)]
-    fn softmax(&self, row: &mut Row<'_>) {
-        let s = self.s;
-        let (whole, rest) = (row.visible / LANES, row.visible % LANES);
-        let (seen, partly) = row.exps.split_at_mut(whole * LANES);
-        let mut max = s.splat(f32::NEG_INFINITY);
-        for x in seen.chunks_exact(LANES) {
-            max = s.max(s.load_part(x), max);
-        }
-        if rest > 0 {
-            max = s.max(s.keep_first(rest, s.load_part(partly), max), max);
-        }
-        row.stat.max = s.max_lane(max);
-        let max = s.splat(row.stat.max);
-        let mut sum = s.splat(0.0);
-        for x in seen.chunks_exact_mut(LANES) {
-            let e = s.exp(s.sub(s.load_part(x), max));
-            sum = s.add(sum, e);
-            s.store_part(x, e);
-        }
-        if rest > 0 {
-            let e = s.exp(s.sub(s.load_part(partly), max));
-            let e = s.keep_first(rest, e, s.splat(0.0));
-            sum = s.add(sum, e);
-            s.store_part(partly, e);
-        }
-        row.stat.sum = s.sum(sum);
-    }
-
     /// `values += exps[slot] * V[slot]` for the slots of `range`, in order; C vectors of a V row at a time.
     #[inline(always)]
     fn values<const R: usize, const C: usize>(&self, rows: &mut [Row<'_>; R], range: Range<usize>) {
@@ -170,7 +143,7 @@ impl<S: Simd, T: Elem> Tiles<'_, S, T> {
             let start = i * PAGE_SLOTS;
             let slots = range.start.max(start) - start..range.end.min(start + PAGE_SLOTS) - start;
             let v = &self.page(i)[PAGE_SLOTS * self.head_dim..]; // [PAGE_SLOTS][head_dim]
-            let next = self.fetch(BLOCK_PAGES + i, BLOCK_PAGES + i + 1);
+            let next = self.fetch(self.table.len() + i + AHEAD);
             let mut c = 0;
             while c + C <= whole {
                 self.values_of::<R, C>(rows, v, next, c, i, slots.clone());
