@@ -189,7 +189,10 @@ fn eight_bits_are_what_their_scales_make_of_them() {
             let per_slot = int8::page_bytes(hd) / PAGE_SLOTS;
             let touched = bytes.chunks(int8::page_bytes(hd)).map(|page| page.iter().filter(|b| **b != 0xab).count());
             assert!(touched.zip([2, 0, 2, 0]).all(|(n, slots)| n <= slots * per_slot), "{level}: other slots changed");
-            assert!(bytes == *of_reference.get_or_insert_with(|| bytes.clone()), "{level}: other bits than the reference");
+            assert!(
+                bytes == *of_reference.get_or_insert_with(|| bytes.clone()),
+                "{level}: other bits than the reference"
+            );
         }
     }
 }

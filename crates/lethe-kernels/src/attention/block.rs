@@ -63,8 +63,10 @@ impl LanePart {
             let ahead = tables.next().filter(|_| block + 1 < blocks.end).unwrap_or_default();
             let mut source = Source { pages: work.input.pages, table, ahead };
             if let (Pages::F16(pages), true) = (source.pages, rows.len() >= UNFOLD_ROWS) {
-                let to = work.unfolded();
-                dispatch(work.level, Unfold { pages, table, head_dim: work.input.shape.head_dim, to: &mut *to });
+                let (head_dim, n) = (work.input.shape.head_dim, BLOCK_PAGES * page_elems(work.input.shape.head_dim));
+                // SAFETY: a worker unfolds one block at a time.
+                let to = unsafe { work.wave.unfolded.part(work.worker * n..(work.worker + 1) * n) };
+                dispatch(work.level, Unfold { pages, table, head_dim, to: &mut *to });
                 source = Source { pages: Pages::F32(to), table: &IN_ORDER[..table.len()], ahead: &[] };
             }
             for first in rows.clone().step_by(tile) {
@@ -110,15 +112,6 @@ impl LanePart {
             let stats = unsafe { wave.stats.part(row_block(row)..row_block(row) + 1) };
             stats[0] = done.stat;
         }
-    }
-}
-
-impl Work<'_> {
-    /// Where this worker unfolds a block.
-    fn unfolded(&self) -> &mut [f32] {
-        let n = BLOCK_PAGES * page_elems(self.input.shape.head_dim);
-        // SAFETY: a worker unfolds one block at a time.
-        unsafe { self.wave.unfolded.part(self.worker * n..(self.worker + 1) * n) }
     }
 }
 
