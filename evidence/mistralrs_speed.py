@@ -16,7 +16,8 @@ WINDOW, WARM = 32, 8  # tokens that are timed at once, and those before that are
 
 def main():
     args = arguments()
-    os.environ.update(HF_HUB_OFFLINE="1", RUST_LOG="off", RAYON_NUM_THREADS=str(args.threads))
+    threads = str(args.threads)
+    os.environ.update(HF_HUB_OFFLINE="1", RUST_LOG="off", RAYON_NUM_THREADS=threads, CANDLE_NUM_THREADS=threads)
     from mistralrs import ChatCompletionRequest, Runner, Which
     with tempfile.NamedTemporaryFile("w", suffix=".jinja") as template:
         template.write("{{ messages[0]['content'] }}")
