@@ -2,7 +2,7 @@
 """Speed of Lethe beside others, in turns on the same machine, and the table and plots of what came out.
 
 usage: speed.py run LETHE MODEL.gguf CONTEXTS ROWS.jsonl [--engines E,E,...] [--ir DIR] [--batch N] [--cap N] [--threads N]
-                    [--repeats N] [--llama "ARGS"]... [--openvino "ARGS"]...
+                    [--repeats N] [--lethe "ARGS"]... [--llama "ARGS"]... [--openvino "ARGS"]...
        speed.py table ROWS.jsonl
        speed.py plot ROWS.jsonl OUT [--model NAME]
 
@@ -11,9 +11,9 @@ e.g.   speed.py run ../target/release/lethe qwen.gguf 128,4096 rows.jsonl --repe
 
 `run` adds to ROWS.jsonl, an engine after the other: lethe, llama.cpp, openvino (the same model as a folder, `--ir`),
 mistral.rs. Without `--engines`: lethe and llama.cpp. With `--cap` only those that can forget: lethe (alone if none are named)
-and openvino. A script of another engine is run once for every `--llama` or `--openvino`, by the Python in LLAMA_CPP_PYTHON,
-OPENVINO_PYTHON or MISTRALRS_PYTHON if set, else by this one. `table` gives the median over all rows of a kind, and ratios to
-the fastest llama.cpp of the same model, position and batch. `plot` draws decoding and prefill of one model, one sequence.
+and openvino. An engine is run once for every `--lethe`, `--llama` or `--openvino`; scripts by the Python in LLAMA_CPP_PYTHON,
+OPENVINO_PYTHON or MISTRALRS_PYTHON if set, else by this one. `table` gives the median over all rows of a kind, and ratios to the
+fastest llama.cpp of the same model, position and batch. `plot` draws decoding and prefill of one model, one sequence.
 """
 import argparse, json, os, shlex, statistics, subprocess, sys
 
@@ -41,7 +41,8 @@ def commands(engine, args):
     script = lambda name, model: [python, os.path.join(HERE, name), model, args.contexts]
     if engine == "lethe":
         kind = ["--cap", str(args.cap)] if args.cap else ["--policy", "full"]
-        return [[args.lethe, "bench", "--json", "--model", args.model, "--context", args.contexts, *shared, *kind]]
+        bench = [args.binary, "bench", "--json", "--model", args.model, "--context", args.contexts, *shared, *kind]
+        return [bench + shlex.split(options) for options in args.lethe or [""]]
     if engine == "openvino":
         evict = ["--evict", str(args.cap)] if args.cap else []
         return [script("openvino_speed.py", args.ir) + shared + evict + shlex.split(options) for options in args.openvino or [""]]
@@ -165,14 +166,14 @@ def main():
     commands = parser.add_subparsers(required=True)
     to_run = commands.add_parser("run")
     to_run.set_defaults(do=run)
-    for field in ("lethe", "model", "contexts", "rows"):
+    for field in ("binary", "model", "contexts", "rows"):
         to_run.add_argument(field)
     for field, default in (("--batch", 1), ("--cap", None), ("--threads", 2), ("--repeats", 1)):
         to_run.add_argument(field, type=int, default=default)
     to_run.add_argument("--engines", type=engines)
     to_run.add_argument("--ir")
-    to_run.add_argument("--llama", action="append")
-    to_run.add_argument("--openvino", action="append")
+    for field in ("--lethe", "--llama", "--openvino"):
+        to_run.add_argument(field, action="append")
     to_print = commands.add_parser("table")
     to_print.set_defaults(do=table)
     to_print.add_argument("rows")
