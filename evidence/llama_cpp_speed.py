@@ -7,7 +7,7 @@ e.g.   llama_cpp_speed.py qwen.gguf 128,4096 --threads 2
 CONTEXTS ascend, separated by commas; each goes on from the one before. Every sequence of the batch holds its own tokens.
 Needs: pip install llama-cpp-python (built with CMAKE_ARGS="-DGGML_NATIVE=ON").
 """
-import argparse, json, statistics, time
+import argparse, json, resource, statistics, time
 import llama_cpp as L
 
 WINDOW = 32  # tokens
@@ -49,7 +49,7 @@ def main():
             for at in range(position, depth, 512):
                 end = min(at + 512, depth)
                 decode([(token(p, seq), p, seq, p + 1 == end) for p in range(at, end)])
-        prompt = args.batch * fed / (time.perf_counter() - start)
+        read = time.perf_counter() - start
         position = depth
         rates = []
         for window in range(args.windows + 1):  # the first few tokens are not timed
@@ -62,9 +62,11 @@ def main():
                 rates.append(args.batch * steps / (time.perf_counter() - start))
         print(json.dumps(dict(
             engine="llama.cpp", version=L.__version__, fa=args.fa, kv_dtype=args.kv, threads=args.threads, prompt=fed,
-            context=depth, batch=args.batch, new=args.windows * WINDOW, prompt_tok_s=round(prompt, 2),
+            context=depth, batch=args.batch, new=args.windows * WINDOW, prompt_tok_s=round(args.batch * fed / read, 2),
+            ttft_s=round(read, 3) if fed == depth else None,
             decode_tok_s=round(statistics.median(rates), 2), decode_tok_s_min=round(min(rates), 2),
-            decode_tok_s_max=round(max(rates), 2))), flush=True)
+            decode_tok_s_max=round(max(rates), 2),
+            peak_rss_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)), flush=True)
 
 
 def arguments():
