@@ -2,19 +2,19 @@
 //!
 //! ```text
 //! K  [head_dim / 2][PAGE_SLOTS][2]       numbers, coordinates in pairs
-//!    [ceil(head_dim / 32)][PAGE_SLOTS]   f16 scales, one for 32 coordinates of a slot
+//!    [ceil(head_dim / 16)][PAGE_SLOTS]   f16 scales, one for 16 coordinates of a slot
 //! V  [PAGE_SLOTS / 2][head_dim][2]       numbers, slots in pairs
 //!    [PAGE_SLOTS]                        f16 scales, one for a slot
 //! ```
 //!
 //! A coordinate is its number times its scale. Pairs lie together because sixteen-bit products are added in pairs. K has
 //! several scales because some models have a few coordinates far larger than the others, the same in every slot; one
-//! scale for all would leave nothing of the rest. `head_dim` is even, as RoPE wants it.
+//! scale for all would leave little of the rest (measured: docs/models.md). `head_dim` is even, as RoPE wants it.
 
 use crate::PAGE_SLOTS;
 
 /// Coordinates of K that share a scale.
-pub const K_GROUP: usize = 32;
+pub const K_GROUP: usize = 16;
 
 /// Bytes of a page.
 pub fn page_bytes(head_dim: usize) -> usize {
@@ -31,7 +31,7 @@ pub fn k_at(slot: usize, d: usize) -> usize {
     (d / 2 * PAGE_SLOTS + slot) * 2 + d % 2
 }
 
-/// Offset of the two bytes of the scale of K coordinates `group * 32 ..` of `slot`.
+/// Offset of the two bytes of the scale of K coordinates `group * 16 ..` of `slot`.
 pub fn k_scale_at(head_dim: usize, slot: usize, group: usize) -> usize {
     PAGE_SLOTS * head_dim + (group * PAGE_SLOTS + slot) * 2
 }

@@ -28,7 +28,7 @@ pub(crate) struct EngineArgs {
     /// Memory for the KV cache: 512MiB, 4GiB, or a share of what is available after the weights
     #[arg(long, value_name = "SIZE", default_value = "50%")]
     pub(crate) kv_memory: MemoryAmount,
-    /// Element type of cached keys and values; int8 takes 52 to 57 % of the memory of f16
+    /// Element type of cached keys and values; int8 takes 54 % of the memory of f16
     #[arg(long, value_enum, default_value = "f16", value_name = "TYPE")]
     pub(crate) kv_dtype: Dtype,
 }
@@ -39,7 +39,7 @@ pub(crate) enum Dtype {
     F16,
     /// Single precision
     F32,
-    /// Eight bits, with a scale for every slot's V and for 32 coordinates of its K
+    /// Eight bits, with a scale for every slot's V and for 16 coordinates of its K
     Int8,
 }
 

@@ -11,7 +11,7 @@ use crate::simd::{LANES, Simd, prefetch};
 use lethe_kv::int8::{self, K_GROUP};
 use lethe_kv::{PAGE_SLOTS, PageId};
 
-/// The largest of sixteen bits. The sums hold 32 products with K and 256 with V: at most 256 x 32767 x 127 < 2^31.
+/// The largest of sixteen bits. The sums hold 16 products with K and 256 with V: at most 256 x 32767 x 127 < 2^31.
 const MOST: f32 = 32767.0;
 const _: () = assert!(BLOCK_SLOTS * 32767 * 127 < 1 << 31 && PAGE_SLOTS == LANES);
 
@@ -157,8 +157,9 @@ impl<S: Simd> Numbers<'_, S> {
                 for r in 0..R {
                     let logits = &mut rows[r].exps[(first + p) * PAGE_SLOTS..][..LANES];
                     let sum = if group == 0 { s.splat(0.0) } else { s.load_part(logits) };
-                    let scales = s.mul(scales, s.splat(factors[r]));
-                    s.store_part(logits, s.fma(s.float(sums[r][p]), scales, sum));
+                    let sum = s.fma(s.float(sums[r][p]), scales, sum);
+                    let last = group + 1 == int8::k_groups(hd);
+                    s.store_part(logits, if last { s.mul(sum, s.splat(factors[r])) } else { sum });
                 }
             }
         }
