@@ -229,7 +229,7 @@ pub(crate) fn prefetch<T>(p: *const T) {
     #[cfg(target_arch = "aarch64")]
     // SAFETY: as above; there is no stable intrinsic.
     unsafe {
-        std::arch::asm!("prfm pldl2keep, [{p}]", p = in(reg) p, options(nostack, preserves_flags, nomem));
+        std::arch::asm!("prfm pldl2keep, [{p}]", p = in(reg) p.addr(), options(nostack, preserves_flags, nomem));
     }
     #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
     let _ = p;

@@ -24,11 +24,12 @@ pub(super) unsafe fn run<K: Kernel>(kernel: K) -> K::Output {
     kernel.vector(Neon(()))
 }
 
-/// Applies one instruction to all quarters of its arguments.
+/// Does the same to all quarters of its arguments.
 macro_rules! four {
-    ($op:expr; $($v:ident),+) => {
-        unsafe { Four($op($($v.0),+), $op($($v.1),+), $op($($v.2),+), $op($($v.3),+)) }
-    };
+    ($($v:ident),+ => $quarter:expr) => {{
+        let quarter = |$($v),+| unsafe { $quarter };
+        Four(quarter($($v.0),+), quarter($($v.1),+), quarter($($v.2),+), quarter($($v.3),+))
+    }};
 }
 
 /// Four values side by side in memory.
@@ -71,15 +72,13 @@ impl Simd for Neon {
     }
     #[inline(always)]
     unsafe fn load_f16(self, p: *const u16) -> Self::V {
-        let quarter = |bits| unsafe { vcvt_f32_f16(vreinterpret_f16_u16(bits)) };
         let bits = unsafe { read::<uint16x4_t>(p.cast()) };
-        four!(quarter; bits)
+        four!(bits => vcvt_f32_f16(vreinterpret_f16_u16(bits)))
     }
     #[inline(always)]
     unsafe fn load_bf16(self, p: *const u16) -> Self::V {
-        let quarter = |bits| unsafe { vreinterpretq_f32_u32(vshll_n_u16::<16>(bits)) };
         let bits = unsafe { read::<uint16x4_t>(p.cast()) };
-        four!(quarter; bits)
+        four!(bits => vreinterpretq_f32_u32(vshll_n_u16::<16>(bits)))
     }
     #[inline(always)]
     unsafe fn load_bytes(self, p: *const u8) -> uint8x16_t {
@@ -156,77 +155,67 @@ impl Simd for Neon {
     }
     #[inline(always)]
     fn bits_i(self, b: Self::I, n: u32, mask: u8) -> Self::I {
-        let quarter = |b| unsafe { vreinterpretq_s16_u8(self.bits(vreinterpretq_u8_s16(b), n, mask)) };
-        four!(quarter; b)
+        four!(b => vreinterpretq_s16_u8(self.bits(vreinterpretq_u8_s16(b), n, mask)))
     }
     #[inline(always)]
     fn bits_i_up(self, b: Self::I, n: u32, mask: u8) -> Self::I {
-        let quarter = |b| unsafe {
+        four!(b => {
             let up = vshlq_u8(vreinterpretq_u8_s16(b), vdupq_n_s8(n as i8));
             vreinterpretq_s16_u8(vandq_u8(up, vdupq_n_u8(mask)))
-        };
-        four!(quarter; b)
+        })
     }
     #[inline(always)]
     fn or_i(self, a: Self::I, b: Self::I) -> Self::I {
-        four!(vorrq_s16; a, b)
+        four!(a, b => vorrq_s16(a, b))
     }
     #[inline(always)]
     fn abs_i8(self, a: Self::I) -> Self::I {
-        let quarter = |a| unsafe { vreinterpretq_s16_s8(vabsq_s8(vreinterpretq_s8_s16(a))) };
-        four!(quarter; a)
+        four!(a => vreinterpretq_s16_s8(vabsq_s8(vreinterpretq_s8_s16(a))))
     }
     #[inline(always)]
     fn negate_i8(self, a: Self::I, b: Self::I) -> Self::I {
-        let quarter = |a, b| unsafe {
+        four!(a, b => {
             let a = vreinterpretq_s8_s16(a);
             vreinterpretq_s16_s8(vbslq_s8(vcltzq_s8(vreinterpretq_s8_s16(b)), vnegq_s8(a), a))
-        };
-        four!(quarter; a, b)
+        })
     }
     #[inline(always)]
     fn mul_i8(self, a: Self::I, b: Self::I) -> Self::I {
         // There is no product of unsigned and signed bytes without the I8MM extension. So even and odd bytes are widened
         // where they stand; where `b` is four bytes repeated, the compiler does its part once for all quarters.
-        let quarter = |a, b| unsafe {
+        four!(a, b => {
             let even_a = vandq_s16(a, vdupq_n_s16(0xff));
             let odd_a = vreinterpretq_s16_u16(vshrq_n_u16::<8>(vreinterpretq_u16_s16(a)));
             let even_b = vshrq_n_s16::<8>(vshlq_n_s16::<8>(b));
             vmlaq_s16(vmulq_s16(even_a, even_b), odd_a, vshrq_n_s16::<8>(b))
-        };
-        four!(quarter; a, b)
+        })
     }
     #[inline(always)]
     fn mul_i16(self, a: Self::I, b: Self::I) -> Self::I {
-        let quarter = |a, b| unsafe {
+        four!(a, b => {
             let low = vmull_s16(vget_low_s16(a), vget_low_s16(b));
             vreinterpretq_s16_s32(vpaddq_s32(low, vmull_high_s16(a, b)))
-        };
-        four!(quarter; a, b)
+        })
     }
     #[inline(always)]
     fn add_i16(self, a: Self::I, b: Self::I) -> Self::I {
-        four!(vaddq_s16; a, b)
+        four!(a, b => vaddq_s16(a, b))
     }
     #[inline(always)]
     fn sub_i16(self, a: Self::I, b: Self::I) -> Self::I {
-        four!(vsubq_s16; a, b)
+        four!(a, b => vsubq_s16(a, b))
     }
     #[inline(always)]
     fn shl_i16(self, a: Self::I, n: u32) -> Self::I {
-        let quarter = |a| unsafe { vshlq_s16(a, vdupq_n_s16(n as i16)) };
-        four!(quarter; a)
+        four!(a => vshlq_s16(a, vdupq_n_s16(n as i16)))
     }
     #[inline(always)]
     fn add_i32(self, a: Self::I, b: Self::I) -> Self::I {
-        let quarter =
-            |a, b| unsafe { vreinterpretq_s16_s32(vaddq_s32(vreinterpretq_s32_s16(a), vreinterpretq_s32_s16(b))) };
-        four!(quarter; a, b)
+        four!(a, b => vreinterpretq_s16_s32(vaddq_s32(vreinterpretq_s32_s16(a), vreinterpretq_s32_s16(b))))
     }
     #[inline(always)]
     fn float(self, a: Self::I) -> Self::V {
-        let quarter = |a| unsafe { vcvtq_f32_s32(vreinterpretq_s32_s16(a)) };
-        four!(quarter; a)
+        four!(a => vcvtq_f32_s32(vreinterpretq_s32_s16(a)))
     }
     #[inline(always)]
     unsafe fn store(self, p: *mut f32, v: Self::V) {
@@ -235,57 +224,53 @@ impl Simd for Neon {
     #[inline(always)]
     fn to_f16(self, v: Self::V) -> [u16; LANES] {
         let mut bits = [0; LANES];
-        let quarter = |v| unsafe { vreinterpret_u16_f16(vcvt_f16_f32(v)) };
-        unsafe { write::<uint16x4_t>(bits.as_mut_ptr().cast(), four!(quarter; v)) };
+        let halves = four!(v => vreinterpret_u16_f16(vcvt_f16_f32(v)));
+        unsafe { write(bits.as_mut_ptr().cast(), halves) };
         bits
     }
     #[inline(always)]
     fn add(self, a: Self::V, b: Self::V) -> Self::V {
-        four!(vaddq_f32; a, b)
+        four!(a, b => vaddq_f32(a, b))
     }
     #[inline(always)]
     fn sub(self, a: Self::V, b: Self::V) -> Self::V {
-        four!(vsubq_f32; a, b)
+        four!(a, b => vsubq_f32(a, b))
     }
     #[inline(always)]
     fn mul(self, a: Self::V, b: Self::V) -> Self::V {
-        four!(vmulq_f32; a, b)
+        four!(a, b => vmulq_f32(a, b))
     }
     #[inline(always)]
     fn div(self, a: Self::V, b: Self::V) -> Self::V {
-        four!(vdivq_f32; a, b)
+        four!(a, b => vdivq_f32(a, b))
     }
     #[inline(always)]
     fn fma(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V {
-        four!(vfmaq_f32; c, a, b)
+        four!(a, b, c => vfmaq_f32(c, a, b))
     }
     #[inline(always)]
     fn max(self, a: Self::V, b: Self::V) -> Self::V {
         // `fmax` would be NaN for either NaN, `fmaxnm` the number.
-        let quarter = |a, b| unsafe { vbslq_f32(vcgtq_f32(a, b), a, b) };
-        four!(quarter; a, b)
+        four!(a, b => vbslq_f32(vcgtq_f32(a, b), a, b))
     }
     #[inline(always)]
     fn min(self, a: Self::V, b: Self::V) -> Self::V {
-        let quarter = |a, b| unsafe { vbslq_f32(vcltq_f32(a, b), a, b) };
-        four!(quarter; a, b)
+        four!(a, b => vbslq_f32(vcltq_f32(a, b), a, b))
     }
     #[inline(always)]
     fn round(self, v: Self::V) -> Self::V {
-        four!(vrndnq_f32; v)
+        four!(v => vrndnq_f32(v))
     }
     #[inline(always)]
     fn scale2(self, v: Self::V, n: Self::V) -> Self::V {
-        let quarter = |v, n| unsafe {
+        four!(v, n => {
             let exponent = vshlq_n_s32::<23>(vcvtnq_s32_f32(n));
             vreinterpretq_f32_s32(vaddq_s32(vreinterpretq_s32_f32(v), exponent))
-        };
-        four!(quarter; v, n)
+        })
     }
     #[inline(always)]
     fn select_lt(self, a: Self::V, b: Self::V, x: Self::V, y: Self::V) -> Self::V {
-        let quarter = |a, b, x, y| unsafe { vbslq_f32(vcltq_f32(a, b), x, y) };
-        four!(quarter; a, b, x, y)
+        four!(a, b, x, y => vbslq_f32(vcltq_f32(a, b), x, y))
     }
     #[inline(always)]
     fn lt_bits(self, a: Self::V, b: Self::V) -> u32 {

@@ -268,7 +268,7 @@ fn numbers_at_the_edges() {
         5.9604645e-8,
         2.9802322e-8,
         2.9802326e-8,
-        1.00048828125,
+        1.0 + 1.0 / 2048.0,
     ];
     let finite: [f32; LANES] = std::array::from_fn(|i| i as f32 - 7.5);
     for shift in 0..EDGES.len() {
