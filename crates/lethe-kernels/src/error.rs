@@ -9,7 +9,7 @@ pub enum CpuError {
     #[error("threads = {0} makes no sense: ask for 1 to 1024, or leave it out to use every physical core")]
     Threads(usize),
     /// `LETHE_SIMD` holds an unknown word.
-    #[error("LETHE_SIMD = {0:?} is unknown: use reference, avx2 or avx512, or unset it")]
+    #[error("LETHE_SIMD = {0:?} is unknown: use reference, neon, avx2 or avx512, or unset it")]
     UnknownLevel(String),
     /// The level asked for needs instructions this machine lacks.
     #[error("SIMD level {asked} needs instructions this machine lacks: the best it has is {best}")]

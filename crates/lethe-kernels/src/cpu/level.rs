@@ -8,6 +8,8 @@ use std::fmt;
 pub enum Level {
     /// Plain scalar code, on any machine.
     Reference,
+    /// NEON, of every 64-bit ARM processor.
+    Neon,
     /// AVX2 with FMA and F16C.
     Avx2,
     /// AVX-512 F, BW, VL and DQ (with AVX2, FMA and F16C).
@@ -15,38 +17,44 @@ pub enum Level {
 }
 
 impl Level {
-    /// Every level, slowest first.
-    pub const ALL: [Level; 3] = [Level::Reference, Level::Avx2, Level::Avx512];
+    /// Every level of any machine, slowest first.
+    pub const ALL: [Level; 4] = [Level::Reference, Level::Neon, Level::Avx2, Level::Avx512];
 
     /// The best level of this machine.
     pub fn best() -> Level {
-        #[cfg(target_arch = "x86_64")]
-        {
-            let avx2 =
-                is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") && is_x86_feature_detected!("f16c");
-            let avx512 = is_x86_feature_detected!("avx512f")
-                && is_x86_feature_detected!("avx512bw")
-                && is_x86_feature_detected!("avx512vl")
-                && is_x86_feature_detected!("avx512dq");
-            match (avx2, avx512) {
-                (true, true) => return Level::Avx512,
-                (true, false) => return Level::Avx2,
-                _ => {}
-            }
-        }
-        Level::Reference
+        Level::available().last().unwrap_or(Level::Reference)
     }
 
     /// The levels this machine can run, slowest first.
     pub fn available() -> impl Iterator<Item = Level> {
-        let best = Level::best();
-        Level::ALL.into_iter().filter(move |level| *level <= best)
+        Level::ALL.into_iter().filter(|level| level.is_here())
+    }
+
+    /// Whether this machine has the instructions.
+    fn is_here(self) -> bool {
+        match self {
+            Level::Reference => true,
+            #[cfg(target_arch = "aarch64")]
+            Level::Neon => std::arch::is_aarch64_feature_detected!("neon"),
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx2 => {
+                is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") && is_x86_feature_detected!("f16c")
+            }
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx512 => {
+                Level::Avx2.is_here()
+                    && is_x86_feature_detected!("avx512f")
+                    && is_x86_feature_detected!("avx512bw")
+                    && is_x86_feature_detected!("avx512vl")
+                    && is_x86_feature_detected!("avx512dq")
+            }
+            _ => false, // another architecture's
+        }
     }
 
     /// This level, if the machine has it.
     pub(super) fn supported(self) -> Result<Level, CpuError> {
-        let best = Level::best();
-        if self <= best { Ok(self) } else { Err(CpuError::Unsupported { asked: self, best }) }
+        if self.is_here() { Ok(self) } else { Err(CpuError::Unsupported { asked: self, best: Level::best() }) }
     }
 
     /// What `LETHE_SIMD` asks for, or the best.
@@ -73,6 +81,7 @@ impl fmt::Display for Level {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Level::Reference => "reference",
+            Level::Neon => "neon",
             Level::Avx2 => "avx2",
             Level::Avx512 => "avx512",
         })
@@ -100,5 +109,16 @@ mod tests {
         for level in Level::ALL {
             assert_eq!(level.supported().is_ok(), levels.contains(&level));
         }
+    }
+
+    #[test]
+    fn levels_of_other_architectures_are_refused_by_name() {
+        let other = if cfg!(target_arch = "aarch64") { Level::Avx2 } else { Level::Neon };
+        let error = other.supported().unwrap_err();
+        assert!(matches!(error, CpuError::Unsupported { asked, best } if asked == other && best == Level::best()));
+        assert_eq!(
+            error.to_string(),
+            format!("SIMD level {other} needs instructions this machine lacks: the best it has is {}", Level::best())
+        );
     }
 }

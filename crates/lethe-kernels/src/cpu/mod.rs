@@ -55,8 +55,8 @@ impl Cpu {
     /// A line to show at start when the machine has no fast level.
     pub fn notice(&self) -> Option<String> {
         (Level::best() == Level::Reference).then(|| {
-            "no SIMD kernels for this processor (AVX2 with FMA and F16C, or AVX-512, is needed): the plain reference \
-             kernels are used, many times slower"
+            "no SIMD kernels for this processor (NEON, AVX2 with FMA and F16C, or AVX-512 is needed): the plain \
+             reference kernels are used, many times slower"
                 .to_string()
         })
     }

@@ -1,7 +1,7 @@
 //! Sixteen lanes of f32, whatever the registers.
 //!
 //! A kernel is written once over [`Simd`] and compiled for each instruction set: AVX-512 holds the lanes in one register,
-//! AVX2 in two. All of them do the same arithmetic in the same order. A value of a `Simd` type is proof that the
+//! AVX2 in two, NEON in four. All of them do the same arithmetic in the same order. A value of a `Simd` type is proof that the
 //! processor has the instructions, so arithmetic is safe to call; only loads and stores through pointers are not.
 //!
 //! All of it relies on inlining into one function that has the instruction set enabled. So hot loops are plain loops: a
@@ -14,6 +14,10 @@ mod avx512;
 #[cfg(target_arch = "x86_64")]
 mod bytes;
 mod exp;
+#[cfg(target_arch = "aarch64")]
+mod neon;
+#[cfg(test)]
+mod tests;
 
 use crate::Level;
 
@@ -36,14 +40,16 @@ pub(crate) trait Kernel: Sized {
 pub(crate) fn dispatch<K: Kernel>(level: Level, kernel: K) -> K::Output {
     match level {
         Level::Reference => kernel.reference(),
-        #[cfg(target_arch = "x86_64")]
+        #[cfg(target_arch = "aarch64")]
         // SAFETY: a `Cpu` has a level above reference only where the processor supports it.
+        Level::Neon => unsafe { neon::run(kernel) },
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: as above.
         Level::Avx2 => unsafe { avx2::run(kernel) },
         #[cfg(target_arch = "x86_64")]
         // SAFETY: as above.
         Level::Avx512 => unsafe { avx512::run(kernel) },
-        #[cfg(not(target_arch = "x86_64"))]
-        Level::Avx2 | Level::Avx512 => kernel.reference(),
+        _ => kernel.reference(), // another architecture's: no `Cpu` has it
     }
 }
 
@@ -55,7 +61,7 @@ pub(crate) trait Simd: Copy {
     type B: Copy;
     /// Whole numbers in 64 bytes: 64 of eight bits, 32 of sixteen or 16 of thirty-two.
     type I: Copy;
-    /// Whether there are 32 registers of 16 lanes; else 16 of 8.
+    /// Whether there are 32 registers of 16 lanes; else the same as 16 of 8.
     const WIDE: bool;
 
     /// All lanes `x`.
@@ -227,6 +233,11 @@ pub(crate) fn prefetch<T>(p: *const T) {
     unsafe {
         std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T1 }>(p.cast());
     }
-    #[cfg(not(target_arch = "x86_64"))]
+    #[cfg(target_arch = "aarch64")]
+    // SAFETY: as above; there is no stable intrinsic.
+    unsafe {
+        std::arch::asm!("prfm pldl2keep, [{p}]", p = in(reg) p.addr(), options(nostack, preserves_flags, nomem));
+    }
+    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
     let _ = p;
 }

@@ -89,9 +89,7 @@ pub(crate) fn logits(
 
 /// The SIMD levels of this machine.
 pub(crate) fn levels() -> impl Iterator<Item = Level> {
-    [Level::Reference, Level::Avx2, Level::Avx512]
-        .into_iter()
-        .filter(|l| Cpu::new(CpuOptions { threads: Some(1), level: Some(*l) }).is_ok())
+    Level::available()
 }
 
 /// Largest difference.
