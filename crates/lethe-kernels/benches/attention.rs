@@ -1,5 +1,6 @@
 //! Decode attention against the memory bandwidth of the same threads, read front to back, and page by page in random order
-//! as a long-running pool has them. The caches of all sequences are many times larger than the processor's. `cargo bench -p lethe-kernels --bench attention`
+//! as a long-running pool has them. The caches of all sequences are many times larger than the processor's. `cargo bench -p lethe-kernels --bench attention`,
+//! `-- avx2 int8` for some levels or types of pages.
 
 mod common;
 
@@ -40,8 +41,14 @@ fn main() {
     let mut bytes: Vec<u8> = vec![0; TOTAL];
     prefer_huge_pages(&mut PagesMut::I8(&mut bytes));
     bytes.chunks_exact_mut(noise.len()).for_each(|chunk| chunk.copy_from_slice(&noise));
-    let arenas = [("f16", Pages::F16(&halves)), ("int8", Pages::I8(&bytes))];
-    for level in Level::available() {
+    let mut arenas = vec![("f16", Pages::F16(&halves)), ("int8", Pages::I8(&bytes))];
+    let asked: Vec<String> = std::env::args().skip(1).filter(|arg| arg != "--bench").collect();
+    let is_asked = |name: &str| asked.is_empty() || asked.iter().any(|arg| arg == name);
+    if arenas.iter().any(|(name, _)| asked.iter().any(|arg| arg == name)) {
+        arenas.retain(|(name, _)| is_asked(name));
+    }
+    let level_asked = Level::ALL.iter().any(|level| asked.contains(&level.to_string()));
+    for level in Level::available().filter(|level| !level_asked || is_asked(&level.to_string())) {
         let cpu = Cpu::new(CpuOptions { level: Some(level), ..Default::default() }).expect("an available level");
         let bandwidth = read_bandwidth(&cpu, Order::Straight);
         let shuffled = read_bandwidth(&cpu, Order::Shuffled(8192)); // an f16 page of head_dim 128
@@ -52,7 +59,7 @@ fn main() {
             shuffled / 1e9
         );
         println!("  pages  kv heads x dim   G  slots       GB/s    %   with mass    %    us");
-        for (name, pages) in arenas {
+        for &(name, pages) in &arenas {
             for (n_kv_heads, head_dim, group) in [(8, 128, 2), (8, 128, 4), (2, 64, 2), (2, 128, 6)] {
                 for slots in [1024, 8192] {
                     if level == Level::Reference && slots > 1024 {
@@ -73,7 +80,7 @@ fn main() {
             }
         }
         if level != Level::Reference {
-            prefill(&cpu, arenas, &mut random);
+            prefill(&cpu, &arenas, &mut random);
         }
     }
 }
@@ -88,12 +95,12 @@ fn page_bytes(pages: Pages<'_>, head_dim: usize) -> usize {
 }
 
 /// Chunks of 256 queries at the end of longer and longer lanes.
-fn prefill(cpu: &Cpu, arenas: [(&str, Pages<'_>); 2], random: &mut Random) {
+fn prefill(cpu: &Cpu, arenas: &[(&str, Pages<'_>)], random: &mut Random) {
     const CHUNK: usize = 256;
     println!(
         "  prefill, chunks of {CHUNK}: GFLOP/s of the products\n  pages  kv heads x dim   G   at 512   at 4096   at 8192"
     );
-    for (name, pages) in arenas {
+    for &(name, pages) in arenas {
         for (n_kv_heads, head_dim, group) in [(8, 128, 2), (2, 128, 6)] {
             let scale = 1.0 / (head_dim as f32).sqrt();
             let shape = AttentionShape { n_heads: n_kv_heads * group, n_kv_heads, head_dim, scale };

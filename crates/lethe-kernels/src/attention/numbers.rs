@@ -90,24 +90,28 @@ impl<S: Simd> Numbers<'_, S> {
         let weights = &mut row.whole[self.head_dim.next_multiple_of(LANES)..];
         let (mut max, mut sum) = (s.splat(0.0), s.splat(0.0));
         let pages = row.visible.div_ceil(PAGE_SLOTS);
-        let weight = |i: usize| {
-            // SAFETY: sixteen f16 end a page.
-            let scales = unsafe { s.load_f16(self.page(i)[int8::v_scale_at(self.head_dim, 0)..].as_ptr().cast()) };
-            let weight = s.mul(s.load_part(&row.exps[i * PAGE_SLOTS..]), scales);
-            s.keep_first(row.visible - i * PAGE_SLOTS, weight, s.splat(0.0))
-        };
         for i in 0..pages {
-            let weight = weight(i);
+            let weight = self.weight(row.exps, row.visible, i);
             (max, sum) = (s.max(weight, max), s.add(sum, weight));
         }
         let (worth, per_one) = worth(s.max_lane(max), s.sum(sum));
         let per_one = s.splat(per_one);
         let (seen, unseen) = weights.as_chunks_mut::<LANES>().0.split_at_mut(pages);
         for (i, whole) in seen.iter_mut().enumerate() {
-            *whole = s.to_i16(s.mul(weight(i), per_one));
+            *whole = s.to_i16(s.mul(self.weight(row.exps, row.visible, i), per_one));
         }
         unseen.as_flattened_mut().fill(0);
         worth
+    }
+
+    /// `exps[slot] * V's scale` of page `i`, zeros from slot `visible` of the block on.
+    #[inline(always)]
+    fn weight(&self, exps: &[f32], visible: usize, i: usize) -> S::V {
+        let s = self.s;
+        // SAFETY: sixteen f16 end a page.
+        let scales = unsafe { s.load_f16(self.page(i)[int8::v_scale_at(self.head_dim, 0)..].as_ptr().cast()) };
+        let weight = s.mul(s.load_part(&exps[i * PAGE_SLOTS..]), scales);
+        s.keep_first(visible - i * PAGE_SLOTS, weight, s.splat(0.0))
     }
 
     /// `exps[slot] = (q . K[slot]) * factor` for whole pages, P at a time.

@@ -149,6 +149,24 @@ impl Simd for Neon {
         }
     }
     #[inline(always)]
+    unsafe fn load_i8(self, p: *const u8) -> Self::I {
+        unsafe {
+            let (a, b) = (p.cast::<int8x16_t>().read_unaligned(), p.add(16).cast::<int8x16_t>().read_unaligned());
+            Four(vmovl_s8(vget_low_s8(a)), vmovl_high_s8(a), vmovl_s8(vget_low_s8(b)), vmovl_high_s8(b))
+        }
+    }
+    #[inline(always)]
+    fn to_i16(self, v: Self::V) -> [i16; LANES] {
+        let mut words = [0; LANES];
+        unsafe {
+            let pair = |a, b| vcombine_s16(vqmovn_s32(vcvtnq_s32_f32(a)), vqmovn_s32(vcvtnq_s32_f32(b)));
+            let to = words.as_mut_ptr().cast::<int16x8_t>();
+            to.write_unaligned(pair(v.0, v.1));
+            to.add(1).write_unaligned(pair(v.2, v.3));
+        }
+        words
+    }
+    #[inline(always)]
     fn splat_i16(self, x: i16) -> Self::I {
         let all = unsafe { vdupq_n_s16(x) };
         Four(all, all, all, all)
