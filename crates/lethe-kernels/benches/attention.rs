@@ -10,6 +10,7 @@ use lethe_kernels::{
     Attention, AttentionScratch, AttentionSeq, AttentionShape, Cpu, CpuOptions, Lanes, Level, prefer_huge_pages,
 };
 use lethe_kv::{KvDtype, LaneView, PAGE_SLOTS, PageId, Pages, PagesMut};
+use std::time::Instant;
 
 /// Bytes of all caches of a shape.
 const TOTAL: usize = 512 << 20;
@@ -58,7 +59,7 @@ fn main() {
             bandwidth / 1e9,
             shuffled / 1e9
         );
-        println!("  pages  kv heads x dim   G  slots       GB/s    %   with mass    %    us");
+        println!("  pages  kv heads x dim   G  slots       GB/s    %     us   what mass adds");
         for &(name, pages) in &arenas {
             for (n_kv_heads, head_dim, group) in [(8, 128, 2), (8, 128, 4), (2, 64, 2), (2, 128, 6)] {
                 for slots in [1024, 8192] {
@@ -68,13 +69,15 @@ fn main() {
                     let scale = 1.0 / (head_dim as f32).sqrt();
                     let shape = AttentionShape { n_heads: n_kv_heads * group, n_kv_heads, head_dim, scale };
                     let bytes = n_kv_heads * slots / PAGE_SLOTS * page_bytes(pages, head_dim);
-                    let plain = decode(&cpu, pages, shape, slots, false, &mut random);
-                    let mass = decode(&cpu, pages, shape, slots, true, &mut random);
-                    let share = |time: f64| (bytes as f64 / time / 1e9, 100.0 * bytes as f64 / time / bandwidth);
-                    let ((plain_rate, plain_share), (mass_rate, mass_share)) = (share(plain), share(mass));
+                    let mut steps = Steps::new(&cpu, pages, shape, slots, 1, &mut random);
+                    let plain = seconds(|| steps.step(false));
+                    let rate = bytes as f64 / plain;
+                    let [low, cost, high] = if level == Level::Reference { [f64::NAN; 3] } else { steps.mass_cost() };
                     println!(
-                        "  {name:5} {n_kv_heads:8} x {head_dim:3} {group:5} {slots:6}   {plain_rate:8.1} {plain_share:4.0}    {mass_rate:8.1} {mass_share:4.0} {:5.0}",
-                        mass * 1e6
+                        "  {name:5} {n_kv_heads:8} x {head_dim:3} {group:5} {slots:6}   {:8.1} {:4.0} {:6.0}   {cost:+.1} % ({low:+.1} to {high:+.1})",
+                        rate / 1e9,
+                        100.0 * rate / bandwidth,
+                        plain * 1e6
                     );
                 }
             }
@@ -106,9 +109,8 @@ fn prefill(cpu: &Cpu, arenas: &[(&str, Pages<'_>)], random: &mut Random) {
             let shape = AttentionShape { n_heads: n_kv_heads * group, n_kv_heads, head_dim, scale };
             let rates = [512, 4096, 8192].map(|slots| {
                 let seen: usize = (slots - CHUNK + 1..=slots).sum();
-                (4 * seen * shape.n_heads * head_dim) as f64
-                    / step(cpu, pages, shape, slots, CHUNK, false, random)
-                    / 1e9
+                let mut steps = Steps::new(cpu, pages, shape, slots, CHUNK, random);
+                (4 * seen * shape.n_heads * head_dim) as f64 / seconds(|| steps.step(false)) / 1e9
             });
             println!(
                 "  {name:5} {n_kv_heads:8} x {head_dim:3} {group:5} {:8.0} {:9.0} {:9.0}",
@@ -118,44 +120,81 @@ fn prefill(cpu: &Cpu, arenas: &[(&str, Pages<'_>)], random: &mut Random) {
     }
 }
 
-/// Seconds of single-sequence decode steps, every one on another cache.
-fn decode(cpu: &Cpu, pages: Pages<'_>, shape: AttentionShape, slots: usize, mass: bool, random: &mut Random) -> f64 {
-    step(cpu, pages, shape, slots, 1, mass, random)
+/// Attention of the last tokens of a sequence, every time of another one.
+struct Steps<'a> {
+    cpu: &'a Cpu,
+    pages: Pages<'a>,
+    shape: AttentionShape,
+    queries: usize,
+    cache: Cache,
+    sequences: usize,
+    turn: usize,
+    q: Vec<f32>,    // [queries][n_heads][head_dim]
+    out: Vec<f32>,  // [queries][n_heads][head_dim]
+    sums: Vec<f32>, // [n_kv_heads][slots]
+    scratch: AttentionScratch,
 }
 
-/// Seconds of attention of the last `queries` tokens of a sequence, every time of another one.
-fn step(
-    cpu: &Cpu,
-    pages: Pages<'_>,
-    shape: AttentionShape,
-    slots: usize,
-    queries: usize,
-    mass: bool,
-    random: &mut Random,
-) -> f64 {
-    let n = TOTAL / page_bytes(pages, shape.head_dim);
-    let mut order: Vec<PageId> = (0..n as PageId).collect();
-    shuffle(&mut order, random);
-    let per_lane = slots / PAGE_SLOTS;
-    let tables: Vec<Vec<PageId>> = order.chunks_exact(per_lane).map(<[PageId]>::to_vec).collect();
-    let sequences = tables.len() / shape.n_kv_heads;
-    let cache = Cache { tables, n_kv_heads: shape.n_kv_heads, slots };
-    let q: Vec<f32> = (0..queries * shape.n_heads * shape.head_dim).map(|_| 4.0 * random.unit()).collect();
-    let mut out = vec![0.0; q.len()];
-    let mut sums = vec![0.0; shape.n_kv_heads * slots];
-    let mut scratch = AttentionScratch::default();
-    scratch.reserve(&shape, 1, slots, cpu.threads());
-    let mass_from = if mass { 0 } else { queries };
-    let seqs = [AttentionSeq { q_start: 0, n_tokens: queries, mass_from, mass_at: 0 }];
-    let mut turn = 0;
-    seconds(|| {
-        turn += 1;
-        let lanes = One(&cache, turn % sequences);
-        cpu.attention(
-            &Attention { shape, pages, seqs: &seqs, lanes: &lanes, q: &q },
-            &mut out,
-            &mut sums,
-            &mut scratch,
-        );
-    })
+impl<'a> Steps<'a> {
+    /// As many sequences of `slots` slots as the pages hold, dealt out in random order.
+    fn new(
+        cpu: &'a Cpu,
+        pages: Pages<'a>,
+        shape: AttentionShape,
+        slots: usize,
+        queries: usize,
+        random: &mut Random,
+    ) -> Self {
+        let n = TOTAL / page_bytes(pages, shape.head_dim);
+        let mut order: Vec<PageId> = (0..n as PageId).collect();
+        shuffle(&mut order, random);
+        let tables: Vec<Vec<PageId>> = order.chunks_exact(slots / PAGE_SLOTS).map(<[PageId]>::to_vec).collect();
+        let sequences = tables.len() / shape.n_kv_heads;
+        let q: Vec<f32> = (0..queries * shape.n_heads * shape.head_dim).map(|_| 4.0 * random.unit()).collect();
+        let mut scratch = AttentionScratch::default();
+        scratch.reserve(&shape, 1, slots, cpu.threads());
+        Steps {
+            cpu,
+            pages,
+            shape,
+            queries,
+            cache: Cache { tables, n_kv_heads: shape.n_kv_heads, slots },
+            sequences,
+            turn: 0,
+            out: vec![0.0; q.len()],
+            q,
+            sums: vec![0.0; shape.n_kv_heads * slots],
+            scratch,
+        }
+    }
+
+    fn step(&mut self, mass: bool) {
+        self.turn += 1;
+        let mass_from = if mass { 0 } else { self.queries };
+        let seqs = [AttentionSeq { q_start: 0, n_tokens: self.queries, mass_from, mass_at: 0 }];
+        let lanes = One(&self.cache, self.turn % self.sequences);
+        let input = Attention { shape: self.shape, pages: self.pages, seqs: &seqs, lanes: &lanes, q: &self.q };
+        self.cpu.attention(&input, &mut self.out, &mut self.sums, &mut self.scratch);
+    }
+
+    /// What mass costs: the median of the ratios of neighbouring steps with and without it, and order statistics around the
+    /// median that it lies between in 95 of 100 cases.
+    fn mass_cost(&mut self) -> [f64; 3] {
+        const PAIRS: usize = 400;
+        let mut time = |mass| {
+            let began = Instant::now();
+            self.step(mass);
+            began.elapsed().as_secs_f64()
+        };
+        let mut ratios: Vec<f64> = (0..PAIRS)
+            .map(|pair| {
+                let first = time(pair % 2 == 0);
+                let second = time(pair % 2 == 1);
+                if pair % 2 == 0 { first / second } else { second / first }
+            })
+            .collect();
+        ratios.sort_by(f64::total_cmp);
+        let half_width = (0.98 * (PAIRS as f64).sqrt()) as usize;
+        [PAIRS / 2 - half_width, PAIRS / 2, PAIRS / 2 + half_width].map(|i| 100.0 * (ratios[i] - 1.0))
+    }
 }
