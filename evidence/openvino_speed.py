@@ -61,7 +61,7 @@ def main():
 
     run(min(args.contexts[0], CHUNK), WARM)  # the first request compiles
     element = pipe.get_metrics().kv_cache_size_in_bytes / scheduler.num_kv_blocks / BLOCK / (
-        2 * config["num_hidden_layers"] * config["num_key_value_heads"] * config["head_dim"])
+        2 * config["num_hidden_layers"] * config["num_key_value_heads"] * (config.get("head_dim") or config["hidden_size"] // config["num_attention_heads"]))
     kv_dtype = {1: "u8", 2: "f16", 4: "f32"}[int(element)]  # bytes; those of u8 have scales beside them
     assert args.kv in ("default", kv_dtype), f"the cache is {kv_dtype}"
 

@@ -15,7 +15,7 @@ and openvino. An engine is run once for every `--lethe`, `--llama` or `--openvin
 OPENVINO_PYTHON or MISTRALRS_PYTHON if set, else by this one. `table` gives the median over all rows of a kind, and ratios to the
 fastest llama.cpp of the same model, position and batch. `plot` draws decoding and prefill of one model, one sequence.
 """
-import argparse, json, os, shlex, statistics, subprocess, sys
+import argparse, itertools, json, os, shlex, statistics, subprocess, sys
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 PYTHONS = {"llama.cpp": "LLAMA_CPP_PYTHON", "openvino": "OPENVINO_PYTHON", "mistral.rs": "MISTRALRS_PYTHON"}
@@ -32,7 +32,10 @@ def run(args):
     for _ in range(args.repeats):
         for engine in engines:
             for command in commands(engine, args):
-                add(args.rows, command, dict(engine=engine, model=os.path.basename(args.model)))
+                fields = dict(engine=engine, model=os.path.basename(args.model))
+                if engine == "openvino":
+                    fields["weights"] = os.path.basename(os.path.normpath(args.ir))  # of the same shape, not from the same file
+                add(args.rows, command, fields)
 
 
 def commands(engine, args):
@@ -72,7 +75,7 @@ def add(rows, command, fields):
 def name(row):
     """What the rows of one kind are called."""
     if row["engine"] == "lethe":
-        text = "Lethe, full" if row["policy"] == "full" else f"Lethe, cap {row['cap']}"
+        text = f"Lethe, cap {row['cap']}" if row["cap"] else f"Lethe, {row['policy']}"
     elif row["engine"] == "openvino":
         text = f"OpenVINO, eviction {row['evict']}" if row["evict"] else "OpenVINO"
     else:
@@ -81,7 +84,7 @@ def name(row):
 
 
 def prunes(row):
-    return bool(row.get("cap") or row.get("evict"))
+    return row.get("policy", "full") != "full" or bool(row.get("evict"))
 
 
 def read(path):
@@ -144,7 +147,7 @@ def draw(out, file, label, key, lines):
     for engine, colour in COLOURS.items():
         forgets = lambda kind: prunes(lines[kind][0][1][0])
         kinds = sorted((kind for kind in lines if kind.startswith(engine)), key=lambda kind: (forgets(kind), kind))
-        for kind, marker in zip(kinds, "osD^vP*X"):
+        for kind, marker in zip(kinds, itertools.cycle("osD^vP*X")):
             x = [context for context, _ in lines[kind]]
             axes.plot(x, [median(rows, key) for _, rows in lines[kind]], label=kind, color=colour, marker=marker, linewidth=2,
                       dashes=(4, 2) if forgets(kind) else (), markerfacecolor=colour if marker == "o" else "white")

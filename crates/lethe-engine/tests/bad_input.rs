@@ -5,6 +5,7 @@ mod common;
 use common::{options, outcome, problems, reasoner, request, run};
 use lethe_engine::{Core, EngineError, EngineOptions, Failure, Generation, Request, Sampling, SubmitError};
 use lethe_kernels::{Cpu, CpuOptions};
+use lethe_kv::KvDtype;
 use lethe_model::{CpuBackend, Model};
 
 #[test]
@@ -113,7 +114,10 @@ fn overflowing_model() -> Model<CpuBackend> {
 fn logits_that_are_not_finite_end_that_request_and_name_the_layer() {
     let model = std::sync::Arc::new(overflowing_model());
     let prompt = &problems()[0].prompt;
-    let o = run(&model, options(1), vec![request(prompt, "full", 5)]).remove(0);
     let position = prompt.len() as u32 - 1;
-    assert_eq!(o.failed, Some(Failure::NonFinite { position, layer: 3 }));
+    for kv_dtype in [KvDtype::F32, KvDtype::F16, KvDtype::I8] {
+        let options = EngineOptions { kv_dtype, ..options(1) };
+        let o = run(&model, options, vec![request(prompt, "full", 5)]).remove(0);
+        assert_eq!(o.failed, Some(Failure::NonFinite { position, layer: 3 }), "{kv_dtype:?}");
+    }
 }

@@ -37,8 +37,8 @@ fn main() {
     let mut halves: Vec<u16> = vec![0; TOTAL / 2];
     prefer_huge_pages(&mut PagesMut::F16(&mut halves));
     halves.chunks_exact_mut(noise.len()).for_each(|chunk| chunk.copy_from_slice(&noise));
-    // Any bytes do as numbers; as scales these are halves of a size between 1/512 and 2.
-    let noise: Vec<u8> = (0..1 << 16).map(|i| if i % 2 == 1 { 0x38 } else { random.bits() as u8 }).collect();
+    // Any bytes do as numbers; as scales these are halves of about a thousandth.
+    let noise: Vec<u8> = (0..1 << 16).map(|i| if i % 2 == 1 { 0x14 } else { random.bits() as u8 }).collect();
     let mut bytes: Vec<u8> = vec![0; TOTAL];
     prefer_huge_pages(&mut PagesMut::I8(&mut bytes));
     bytes.chunks_exact_mut(noise.len()).for_each(|chunk| chunk.copy_from_slice(&noise));

@@ -13,7 +13,8 @@ impl Cpu {
     /// (`len` counts them already). k (RoPE applied) and v are `[rows of the batch][n_kv_heads][head_dim]`.
     ///
     /// Returns how many elements were out of the range of the pages and stored as the largest that fits: ±65504 in f16, and
-    /// 127 times that in eight bits; always 0 with f32. NaN stays NaN, in eight bits with all that share its scale.
+    /// 127 times that in eight bits; always 0 with f32. NaN stays NaN. In eight bits it is NaN with all that share its scale, and
+    /// so is an infinity.
     ///
     /// # Panics
     /// If shapes, lanes and buffers do not fit together.
@@ -27,6 +28,10 @@ impl Cpu {
     ) -> usize {
         let hd = shape.head_dim;
         assert_eq!(k.len(), v.len(), "store_kv: k and v differ in length");
+        assert!(
+            hd.is_multiple_of(2) || !matches!(pages, PagesMut::I8(_)),
+            "store_kv: an odd head_dim has no pages of eight bits"
+        );
         let mut saturated = 0;
         for (seq, entry) in seqs.iter().enumerate() {
             for kv_head in 0..shape.n_kv_heads {
@@ -36,24 +41,22 @@ impl Cpu {
                     let slot = lane.len - entry.n_tokens + token;
                     let from = ((entry.q_start + token) * shape.n_kv_heads + kv_head) * hd;
                     let page = lane.pages[slot / PAGE_SLOTS] as usize;
-                    let elems = page * page_elems(hd)..(page + 1) * page_elems(hd);
                     let slot = slot % PAGE_SLOTS;
                     let (k, v) = (&k[from..from + hd], &v[from..from + hd]);
                     match &mut pages {
                         PagesMut::F32(pages) => {
-                            let page = &mut pages[elems];
+                            let page = &mut pages[page * page_elems(hd)..][..page_elems(hd)];
                             page[v_at(hd, slot, 0)..][..hd].copy_from_slice(v);
                             for (d, k) in k.iter().enumerate() {
                                 page[k_at(slot, d)] = *k;
                             }
                         }
                         PagesMut::F16(pages) => {
-                            let page = &mut pages[elems];
+                            let page = &mut pages[page * page_elems(hd)..][..page_elems(hd)];
                             saturated += dispatch(self.level(), StoreF16 { k, v, page, slot });
                         }
                         PagesMut::I8(pages) => {
-                            let bytes = int8::page_bytes(hd);
-                            let page = &mut pages[page * bytes..(page + 1) * bytes];
+                            let page = &mut pages[page * int8::page_bytes(hd)..][..int8::page_bytes(hd)];
                             saturated += dispatch(self.level(), StoreI8 { k, v, page, slot });
                         }
                     }
@@ -140,7 +143,7 @@ impl<Size: Fn(&[f32]) -> f32, Whole: Fn(&[f32], f32) -> [i8; LANES]> Part<Size, 
     #[inline(always)]
     fn store(&self, x: &[f32], page: &mut [u8], scale_at: usize, at: impl Fn(usize) -> usize) -> usize {
         let size = (self.size)(x);
-        let scale = if size.is_nan() { f16::NAN } else { f16::from_f32((size / 127.0).min(F16_MAX)) };
+        let scale = scale_for(size);
         page[scale_at..scale_at + 2].copy_from_slice(&scale.to_le_bytes());
         let scale = scale.to_f32();
         let per_one = if scale > 0.0 { scale.recip() } else { 0.0 };
@@ -151,8 +154,19 @@ impl<Size: Fn(&[f32]) -> f32, Whole: Fn(&[f32], f32) -> [i8; LANES]> Part<Size, 
             }
         }
         let most = 127.0 * F16_MAX;
-        if size > most { x.iter().filter(|x| x.abs() > most).count() } else { 0 }
+        if size.is_finite() && size > most { x.iter().filter(|x| x.abs() > most).count() } else { 0 }
     }
+}
+
+/// The least f16 that makes 127 of `size`, so that nothing is cut, up to the largest; NaN where `size` is not finite: an infinity
+/// has no neighbours that could share its scale.
+fn scale_for(size: f32) -> f16 {
+    if !size.is_finite() {
+        return f16::NAN;
+    }
+    let least = (size / 127.0).min(F16_MAX);
+    let near = f16::from_f32(least);
+    if near.to_f32() < least { f16::from_bits(near.to_bits() + 1) } else { near }
 }
 
 impl Kernel for StoreI8<'_> {

@@ -3,8 +3,9 @@
 mod common;
 
 use common::{Random, cpu};
+use half::f16;
 use lethe_kernels::{Attention, AttentionScratch, AttentionSeq, AttentionShape, Lanes, Level, Matrix};
-use lethe_kv::{LaneView, PageId, Pages, page_elems};
+use lethe_kv::{LaneView, PageId, Pages, int8, page_elems};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -40,17 +41,24 @@ impl Lanes for Same {
 // One test in this file: the counter is the process's.
 #[test]
 fn a_reserved_step_allocates_nothing() {
+    let floats = Random(40).vector(PAGES * page_elems(32), 1.0);
+    let halves: Vec<u16> = floats.iter().map(|x| f16::from_f32(*x).to_bits()).collect();
+    let bytes = vec![0x14; PAGES * int8::page_bytes(32)];
     for level in Level::available() {
-        steps_at(level);
+        for pages in [Pages::F32(&floats), Pages::F16(&halves), Pages::I8(&bytes)] {
+            steps_at(level, pages);
+        }
     }
 }
 
-fn steps_at(level: Level) {
+/// Pages of a lane. Few enough for an emulated processor too: after a minute the test harness says that a test is slow, and
+/// allocates.
+const PAGES: usize = 38;
+
+fn steps_at(level: Level, pages: Pages<'_>) {
     let mut random = Random(41);
     let shape = AttentionShape { n_heads: 6, n_kv_heads: 2, head_dim: 32, scale: 0.2 };
-    // Little enough for an emulated processor too: after a minute the test harness says that a test is slow, and allocates.
-    let lanes = Same((0..38).collect(), 600);
-    let elems = random.vector(38 * page_elems(32), 1.0);
+    let lanes = Same((0..PAGES as PageId).collect(), 600);
     let cpu = cpu(level, 2);
     let weights = Matrix::from_f32(&random.vector(192 * 192, 0.1), 192, 192).unwrap();
     let mut scratch = AttentionScratch::default();
@@ -64,19 +72,27 @@ fn steps_at(level: Level) {
     let q = random.vector(51 * 192, 1.0);
     let (mut x, mut y, mut mass) = (q.clone(), q.clone(), vec![0.0; 22 * 1200]);
     let mut step = || {
-        let input = Attention { shape, pages: Pages::F32(&elems), seqs: &seqs, lanes: &lanes, q: &q };
+        let input = Attention { shape, pages, seqs: &seqs, lanes: &lanes, q: &q };
         cpu.attention(&input, &mut y, &mut mass, &mut scratch);
         weights.forward(&cpu, &y, 51, None, &mut x);
         weights.forward(&cpu, &y[..192], 1, None, &mut x[..192]);
         cpu.swiglu(&mut x, &y);
         cpu.rms_norm_in_place(&mut x, &q[..192], 1e-6);
     };
-    for _ in 0..20 {
+    for _ in 0..10 {
         step(); // every thread makes its scratch for linear layers at its first task
     }
     let before = ALLOCATIONS.load(Ordering::Relaxed);
-    for _ in 0..20 {
+    for _ in 0..10 {
         step();
     }
-    assert_eq!(ALLOCATIONS.load(Ordering::Relaxed), before, "{level}");
+    assert_eq!(ALLOCATIONS.load(Ordering::Relaxed), before, "{level}, {}", name(pages));
+}
+
+fn name(pages: Pages<'_>) -> &'static str {
+    match pages {
+        Pages::F32(_) => "f32",
+        Pages::F16(_) => "f16",
+        Pages::I8(_) => "int8",
+    }
 }

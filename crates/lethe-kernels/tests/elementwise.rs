@@ -168,14 +168,14 @@ fn eight_bits_are_what_their_scales_make_of_them() {
         let mut random = Random(37);
         let n = 2 * 2 * hd;
         let (mut k, mut v) = (random.vector(n, 100.0), random.vector(n, 1e-3));
-        (k[0], k[1], v[n - 1]) = (1e7, f32::NEG_INFINITY, f32::NAN);
+        (k[0], k[hd], v[n - 1]) = (1e7, f32::NEG_INFINITY, f32::NAN);
         v[hd..2 * hd].fill(0.0);
         let seqs = [AttentionSeq { q_start: 0, n_tokens: 2, mass_from: 2, mass_at: 0 }];
         let mut of_reference = None;
         for level in Level::available() {
             let mut bytes = vec![0xab; 4 * int8::page_bytes(hd)];
             let saturated = cpu(level, 1).store_kv(&shape, PagesMut::I8(&mut bytes), &seqs, &lanes, (&k, &v));
-            assert_eq!(saturated, 2, "{level}: 1e7 and an infinity");
+            assert_eq!(saturated, 1, "{level}: 1e7");
             for (row, (k, v)) in k.chunks(hd).zip(v.chunks(hd)).enumerate() {
                 let (token, lane) = (row / 2, row % 2);
                 let page = &bytes[lanes.0[lane][1] as usize * int8::page_bytes(hd)..][..int8::page_bytes(hd)];
@@ -200,15 +200,15 @@ fn eight_bits_are_what_their_scales_make_of_them() {
 /// Numbers that share a scale, against what was to be stored.
 fn check_part(page: &[u8], scale_at: usize, at: impl Fn(usize) -> usize, x: &[f32]) {
     let scale = f16::from_le_bytes([page[scale_at], page[scale_at + 1]]).to_f32();
-    if x.iter().any(|x| x.is_nan()) {
+    if x.iter().any(|x| !x.is_finite()) {
         return assert!(scale.is_nan());
     }
     let size = x.iter().fold(0.0f32, |size, x| size.max(x.abs())).min(127.0 * 65504.0);
-    assert!((scale - size / 127.0).abs() <= scale * 1e-3 + 6e-8, "the scale of {x:?} is {scale}");
+    let over = scale - size / 127.0;
+    assert!((0.0..=scale * 1e-3 + 6e-8).contains(&over), "the scale of {x:?} is {scale}");
     for (d, x) in x.iter().enumerate() {
         let got = f32::from(page[at(d)] as i8) * scale;
-        // Half a step; where the scale was rounded down, the largest lose a little more.
         let error = (got - x.clamp(-127.0 * 65504.0, 127.0 * 65504.0)).abs();
-        assert!(error <= scale * 0.57 + 4e-6, "{x} was stored as {got}, steps of {scale}");
+        assert!(error <= scale * 0.5001, "{x} was stored as {got}, steps of {scale}");
     }
 }

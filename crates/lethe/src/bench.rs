@@ -3,6 +3,7 @@
 mod bandwidth;
 mod depth;
 mod progress;
+mod resident;
 mod rig;
 mod row;
 mod sequences;
@@ -197,6 +198,7 @@ pub(crate) fn main(args: &Args) -> Result<(), Fault> {
     let setup = Setup::new(args)?;
     let plan = Plan::new(args, &setup)?;
     let bandwidth = bandwidth::read(setup.model.decoder.backend.cpu());
+    resident::forget_peak();
     let header = setup.header(bandwidth)?;
     let mut out = anstream::stdout();
     if args.json {

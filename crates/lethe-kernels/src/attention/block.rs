@@ -3,7 +3,7 @@
 use super::elem::{Cells, PagesOf};
 use super::floats::Floats;
 use super::numbers::Numbers;
-use super::plan::{LanePart, SPAN_ROWS};
+use super::plan::LanePart;
 use super::scratch::{Stat, TILE_ROWS, Wave};
 use super::unfold::{IN_ORDER, UNFOLD_ROWS, Unfold};
 use super::{Attention, BLOCK_PAGES, BLOCK_SLOTS};
@@ -51,7 +51,7 @@ impl LanePart {
     /// Task `task` of this part: a span of rows over a run of blocks.
     pub(super) fn blocks(&self, work: &Work<'_>, task: usize) {
         let (run, span) = (task / self.spans(), task % self.spans());
-        let rows = span * SPAN_ROWS..((span + 1) * SPAN_ROWS).min(self.rows());
+        let rows = span * self.span..((span + 1) * self.span).min(self.rows());
         let visible = self.visible(rows.end - 1);
         let blocks = run * self.run..((run + 1) * self.run).min(visible.div_ceil(BLOCK_SLOTS));
         let pages = &work.input.lanes.lane(self.seq, self.kv_head).pages[..visible.div_ceil(PAGE_SLOTS)];
@@ -91,8 +91,8 @@ impl LanePart {
                 Some(mass) => (&wave.exps, mass.first_row_block + row * self.blocks + block),
                 None => (&wave.tiles, worker * TILE_ROWS + i),
             };
-            let whole = padded + BLOCK_SLOTS;
-            let whole = (worker * TILE_ROWS + i) * whole..(worker * TILE_ROWS + i + 1) * whole;
+            let per_row = padded + BLOCK_SLOTS;
+            let whole = (worker * TILE_ROWS + i) * per_row..(worker * TILE_ROWS + i + 1) * per_row;
             Row {
                 q: &input.q[q..q + head_dim],
                 visible: self.visible(row).min(end) - start,
@@ -141,6 +141,8 @@ impl Kernel for Block<'_, '_> {
 pub(super) trait Tile {
     fn tile<const R: usize>(&self, rows: &mut [Row<'_>; R]);
 }
+
+const _: () = assert!(TILE_ROWS == 6, "by_rows names every number of rows");
 
 #[inline(always)]
 fn by_rows(block: &impl Tile, rows: &mut [Row<'_>]) {

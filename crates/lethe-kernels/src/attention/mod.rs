@@ -110,6 +110,8 @@ impl Cpu {
         assert!(shape.n_heads.is_multiple_of(shape.n_kv_heads), "attention: n_heads is no multiple of n_kv_heads");
         assert_eq!(input.q.len(), out.len(), "attention: q and out differ in length");
         assert!(input.q.len().is_multiple_of(shape.n_heads * shape.head_dim), "attention: q is no whole rows");
+        let pairs = shape.head_dim.is_multiple_of(2) || !matches!(input.pages, Pages::I8(_));
+        assert!(pairs, "attention: an odd head_dim has no pages of eight bits");
         scratch.prepare(&shape, self.threads());
         let (out, mass) = (SharedMut::new(out), SharedMut::new(mass));
         let mut cursor = Some(Cursor::default());

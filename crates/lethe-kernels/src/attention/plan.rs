@@ -1,14 +1,14 @@
 //! Which queries are computed together: as many as fit the scratch memory, in order, one *wave* after the other.
 
-use super::scratch::AttentionScratch;
+use super::scratch::{AttentionScratch, TILE_ROWS};
 use super::{Attention, BLOCK_SLOTS};
 
 /// Most blocks of a task, and the tasks a thread should find: long runs read ahead well, many tasks balance well.
 const MAX_RUN: usize = 16;
 const TASKS_PER_THREAD: usize = 4;
 
-/// Most rows of a task: whatever is done once for a block is done once for so many.
-pub(super) const SPAN_ROWS: usize = 96;
+/// Most rows of a task, whole tiles: what is done once for a block is done once for so many.
+const MAX_SPAN: usize = 16 * TILE_ROWS;
 
 /// Where the next wave starts.
 #[derive(Clone, Copy, Debug, Default)]
@@ -31,7 +31,8 @@ pub(super) struct LanePart {
     pub(super) first_visible: usize,
     /// Blocks that the last query sees.
     pub(super) blocks: usize,
-    /// Blocks of a task.
+    /// Rows of a task, and blocks.
+    pub(super) span: usize,
     pub(super) run: usize,
     pub(super) first_task: usize,
     pub(super) first_row_block: usize,
@@ -53,7 +54,7 @@ impl LanePart {
 
     /// Spans of rows.
     pub(super) fn spans(&self) -> usize {
-        self.rows().div_ceil(SPAN_ROWS)
+        self.rows().div_ceil(self.span)
     }
 
     pub(super) fn tasks(&self) -> usize {
@@ -77,7 +78,7 @@ impl AttentionScratch {
         let (shape, group) = (input.shape, input.shape.group());
         let rows = input.q.len() / (shape.n_heads * shape.head_dim);
         let (room, mass_room) = self.room(&shape);
-        let (mut row_blocks, mut mass_row_blocks, mut span_blocks) = (0, 0, 0);
+        let (mut row_blocks, mut mass_row_blocks) = (0, 0);
         let (mut q_end, mut mass_end) = (0, 0); // parts of a wave must not share rows or sums
         let Cursor { mut seq, mut query } = from;
         self.parts.clear();
@@ -121,6 +122,7 @@ impl AttentionScratch {
                     group,
                     first_visible,
                     blocks: (first_visible + queries - 1).div_ceil(BLOCK_SLOTS),
+                    span: MAX_SPAN,
                     run: 1,
                     first_task: 0,
                     first_row_block: row_blocks,
@@ -130,7 +132,6 @@ impl AttentionScratch {
                     assert!(mass_start >= mass_end, "attention: mass of sequence {seq} is not behind that before it");
                     mass_end = mass_start + len;
                 }
-                span_blocks += part.tasks();
                 row_blocks += part.rows() * part.blocks;
                 if with_mass {
                     mass_row_blocks += part.rows() * part.blocks;
@@ -143,11 +144,15 @@ impl AttentionScratch {
                 break Some(Cursor { seq, query }); // never two parts with the same mass in a wave
             }
         };
-        let run = (span_blocks / (threads * TASKS_PER_THREAD)).clamp(1, MAX_RUN);
-        let mut tasks = 0;
+        // First as many rows as leave enough tasks of one block each, then as many blocks.
+        let tasks = threads * TASKS_PER_THREAD;
+        let span = (row_blocks / tasks / TILE_ROWS * TILE_ROWS).clamp(TILE_ROWS, MAX_SPAN);
+        self.parts.iter_mut().for_each(|part| part.span = span);
+        let run = (self.parts.iter().map(LanePart::tasks).sum::<usize>() / tasks).clamp(1, MAX_RUN);
+        let mut first_task = 0;
         for part in &mut self.parts {
-            (part.run, part.first_task) = (run, tasks);
-            tasks += part.tasks();
+            (part.run, part.first_task) = (run, first_task);
+            first_task += part.tasks();
         }
         self.ensure(&shape, row_blocks, mass_row_blocks);
         next

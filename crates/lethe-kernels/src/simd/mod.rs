@@ -119,7 +119,7 @@ pub(crate) trait Simd: Copy {
     /// # Safety
     /// They are readable at `p`; no alignment is asked for.
     unsafe fn load_i8(self, p: *const u8) -> Self::I;
-    /// The nearest whole numbers, ties to even, of lanes within -32768.5 and 32767.5.
+    /// The nearest whole numbers, ties to even, of lanes within -32768.5 and 32767.5; of NaN any number.
     fn to_i16(self, v: Self::V) -> [i16; LANES];
     /// All of sixteen bits.
     fn splat_i16(self, x: i16) -> Self::I;

@@ -102,7 +102,7 @@ impl Kernel for Methods {
             ("repeat", bytes(&|i| a[i % 4])),
             ("load_twice", words(&|i| (a[i / 2] as i8).into())),
             ("load_i8", words(&|i| (a[i] as i8).into())),
-            ("to_i16", self.near_i8().map(|x| (x * 252.0).round_ties_even() as i16 as u32).into()),
+            ("to_i16", self.near_i8().map(|x| (x * 255.0).round_ties_even() as i16 as u32).into()),
             ("splat_i16", words(&|_| word(a, 0))),
             ("bits_i", bytes(&|i| a[i] >> n & mask)),
             ("bits_i_up", bytes(&|i| a[i] << n)),
@@ -179,7 +179,7 @@ impl Kernel for Methods {
             ("load_twice", bytes(unsafe { s.load_twice(p) })),
             // SAFETY: as above.
             ("load_i8", bytes(unsafe { s.load_i8(p) })),
-            ("to_i16", s.to_i16(s.load_part(&near.map(|x| x * 252.0))).map(|x| x as u32).into()),
+            ("to_i16", s.to_i16(s.load_part(&near.map(|x| x * 255.0))).map(|x| x as u32).into()),
             ("splat_i16", bytes(s.splat_i16(word(&self.bytes[0], 0)))),
             ("bits_i", bytes(s.bits_i(a, n, mask))),
             ("bits_i_up", bytes(s.bits_i_up(a, n, 0xff << n))),

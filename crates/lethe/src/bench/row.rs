@@ -112,6 +112,7 @@ impl Row {
             "decode_tok_s_min": self.decode.min,
             "decode_tok_s_max": self.decode.max,
             "kv_peak_bytes": self.kv_peak_bytes,
+            "peak_rss_bytes": super::resident::peak(),
             "rounds": kv.map(|kv| kv.rounds.iter().sum::<usize>()),
             "evicted": kv.map(|kv| kv.evicted),
             "bytes_per_token": self.bytes_per_token.round() as u64,
