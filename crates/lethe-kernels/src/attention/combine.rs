@@ -8,7 +8,7 @@ use crate::shared::SharedMut;
 use crate::simd::{Kernel, LANES, Simd, dispatch};
 
 impl LanePart {
-    /// Adds up the blocks of every row, in order; then adds the mass, row after row.
+    /// Adds up the blocks of every row, in order; then adds the mass, query after query.
     pub(super) fn combine(
         &self,
         level: Level,
@@ -18,34 +18,35 @@ impl LanePart {
         mass: &SharedMut<'_, f32>,
     ) {
         let (head_dim, padded) = (input.shape.head_dim, input.shape.padded());
-        for row in 0..self.rows() {
-            let visible = self.visible(row);
-            let at = row * self.blocks;
-            let first = self.first_row_block + at;
-            let blocks = first..first + visible.div_ceil(BLOCK_SLOTS);
-            let head = self.head_at(input.shape.n_heads, row) * head_dim;
-            // SAFETY: a part alone has its row blocks and its rows of the output.
-            let (stats, values, out) = unsafe {
-                (
-                    wave.stats.part(blocks.clone()),
-                    wave.values.part(blocks.start * padded..blocks.end * padded),
-                    out.part(head..head + head_dim),
-                )
-            };
-            weigh(stats);
-            dispatch(level, Merge { stats, values, out });
+        for query in 0..self.queries {
+            let rows = query * self.group..(query + 1) * self.group;
+            let visible = self.visible(rows.start);
+            let blocks = visible.div_ceil(BLOCK_SLOTS); // the others of `self.blocks` are not there
+            let first = self.first_row_block + rows.start * self.blocks;
+            // SAFETY: a part alone has its row blocks.
+            let stats = unsafe { wave.stats.part(first..first + self.group * self.blocks) };
+            for (row, stats) in rows.clone().zip(stats.chunks_exact_mut(self.blocks)) {
+                let stats = &mut stats[..blocks];
+                weigh(stats);
+                let first = self.first_row_block + row * self.blocks;
+                let head = self.head_at(input.shape.n_heads, row) * head_dim;
+                // SAFETY: a part alone has its row blocks and its rows of the output.
+                let (values, out) = unsafe {
+                    let values = wave.values.part(first * padded..(first + blocks) * padded);
+                    (values, out.part(head..head + head_dim))
+                };
+                dispatch(level, Merge { stats, values, out });
+            }
             let Some(to) = self.mass else { continue };
+            let stats = &*stats;
+            let first = (to.first_row_block + rows.start * self.blocks) * BLOCK_SLOTS;
             // SAFETY: a part alone has its exponentials, and a wave has at most one part with the mass of a lane.
             let (exps, sums) = unsafe {
-                (
-                    wave.exps.part(
-                        (to.first_row_block + at) * BLOCK_SLOTS..(to.first_row_block + at) * BLOCK_SLOTS + visible,
-                    ),
-                    mass.part(to.start..to.start + visible),
-                )
+                let exps = wave.exps.part(first..first + self.group * self.blocks * BLOCK_SLOTS);
+                (exps, mass.part(to.start..to.start + visible))
             };
-            for ((exps, sums), stat) in exps.chunks(BLOCK_SLOTS).zip(sums.chunks_mut(BLOCK_SLOTS)).zip(stats) {
-                dispatch(level, AddWeights { exps, weight: stat.sum, sums });
+            for (block, sums) in sums.chunks_mut(BLOCK_SLOTS).enumerate() {
+                dispatch(level, AddWeights { exps, stats, block, blocks: self.blocks, sums });
             }
         }
     }
@@ -93,27 +94,36 @@ impl Kernel for Merge<'_> {
     }
 }
 
-/// `sums[slot] += exps[slot] * weight`.
+/// `sums[slot] += exps[row][block][slot] * stats[row][block].sum`, row after row.
 struct AddWeights<'a> {
-    exps: &'a [f32],
-    weight: f32,
-    sums: &'a mut [f32],
+    exps: &'a [f32],   // [rows][blocks][BLOCK_SLOTS]
+    stats: &'a [Stat], // [rows][blocks], weighed
+    block: usize,
+    blocks: usize,
+    sums: &'a mut [f32], // at most [BLOCK_SLOTS]
 }
 
 impl Kernel for AddWeights<'_> {
     type Output = ();
 
     fn reference(self) {
-        for (sum, e) in self.sums.iter_mut().zip(self.exps) {
-            *sum += e * self.weight;
+        for (exps, stats) in self.exps.chunks(self.blocks * BLOCK_SLOTS).zip(self.stats.chunks(self.blocks)) {
+            for (sum, e) in self.sums.iter_mut().zip(&exps[self.block * BLOCK_SLOTS..]) {
+                *sum += e * stats[self.block].sum;
+            }
         }
     }
 
+    /// Sums stay in registers over the rows.
     #[inline(always)]
     fn vector<S: Simd>(self, s: S) {
-        let weight = s.splat(self.weight);
-        for (sums, exps) in self.sums.chunks_mut(LANES).zip(self.exps.chunks(LANES)) {
-            s.store_part(sums, s.fma(s.load_part(exps), weight, s.load_part(sums)));
+        for (c, sums) in self.sums.chunks_mut(LANES).enumerate() {
+            let at = self.block * BLOCK_SLOTS + c * LANES;
+            let mut sum = s.load_part(sums);
+            for (exps, stats) in self.exps.chunks(self.blocks * BLOCK_SLOTS).zip(self.stats.chunks(self.blocks)) {
+                sum = s.fma(s.load_part(&exps[at..at + LANES]), s.splat(stats[self.block].sum), sum);
+            }
+            s.store_part(sums, sum);
         }
     }
 }
