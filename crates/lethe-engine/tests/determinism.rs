@@ -86,13 +86,11 @@ fn small_pages_are_deterministic_too() {
     for kv_dtype in [KvDtype::F16, KvDtype::I8] {
         let options = |chunk| EngineOptions { kv_dtype, prefill_chunk: chunk, ..options(2) };
         for policy in ["full", policy] {
-            let a = run(&model, options(512), vec![request(&problem.prompt, policy, 60)]).remove(0);
-            let twice = run(
-                &model,
-                options(7),
-                vec![request(&problem.prompt, policy, 60), request(&problem.prompt, "full", 60)],
-            );
+            let one = || request(&problem.prompt, policy, 60);
+            let a = run(&model, options(512), vec![one()]).remove(0);
+            let twice = run(&model, options(7), vec![one(), one()]);
             assert_eq!(twice[0].ids(), a.ids(), "{kv_dtype:?}, {policy}");
+            assert_eq!(twice[1].ids(), a.ids(), "{kv_dtype:?}, {policy}");
             assert_eq!(a.done.unwrap().kv.saturated, 0);
         }
     }
