@@ -7,10 +7,10 @@ e.g.   llama_cpp_speed.py qwen.gguf 128,4096 --threads 2
 CONTEXTS ascend, separated by commas; each goes on from the one before. Every sequence of the batch holds its own tokens.
 Needs: pip install llama-cpp-python (built with CMAKE_ARGS="-DGGML_NATIVE=ON").
 """
-import argparse, json, resource, statistics, time
+import argparse, time
 import llama_cpp as L
+from speed_row import WARM, WINDOW, show
 
-WINDOW = 32  # tokens
 TYPES = {"f16": 1, "q8_0": 8}
 
 
@@ -21,7 +21,7 @@ def main():
     model = L.llama_model_load_from_file(args.model.encode(), model_params)
     vocab = L.llama_vocab_n_tokens(L.llama_model_get_vocab(model))
     params = L.llama_context_default_params()
-    longest = args.contexts[-1] + (args.windows * WINDOW + 8) * len(args.contexts)
+    longest = args.contexts[-1] + (args.windows * WINDOW + WARM) * len(args.contexts)
     params.n_ctx = args.batch * (-(-longest // 256) * 256)
     params.n_batch = params.n_ubatch = 512
     params.n_seq_max = args.batch
@@ -53,20 +53,17 @@ def main():
         position = depth
         rates = []
         for window in range(args.windows + 1):  # the first few tokens are not timed
-            steps = WINDOW if window else 8
+            steps = WINDOW if window else WARM
             start = time.perf_counter()
             for _ in range(steps):
                 decode([(token(position, seq), position, seq, True) for seq in range(args.batch)])
                 position += 1
             if window:
                 rates.append(args.batch * steps / (time.perf_counter() - start))
-        print(json.dumps(dict(
-            engine="llama.cpp", version=L.__version__, fa=args.fa, kv_dtype=args.kv, threads=args.threads, prompt=fed,
-            context=depth, batch=args.batch, new=args.windows * WINDOW, prompt_tok_s=round(args.batch * fed / read, 2),
-            ttft_s=round(read, 3) if fed == depth else None,
-            decode_tok_s=round(statistics.median(rates), 2), decode_tok_s_min=round(min(rates), 2),
-            decode_tok_s_max=round(max(rates), 2),
-            peak_rss_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)), flush=True)
+        show(
+            rates, engine="llama.cpp", version=L.__version__, fa=args.fa, kv_dtype=args.kv, threads=args.threads, prompt=fed,
+            context=depth, batch=args.batch, prompt_tok_s=round(args.batch * fed / read, 2),
+            ttft_s=round(read, 3) if fed == depth else None)
 
 
 def arguments():

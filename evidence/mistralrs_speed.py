@@ -8,10 +8,9 @@ Each of CONTEXTS, separated by commas, is a prompt of that length: one word over
 every answer, so that each token is one piece of the stream. Makes no request to any hub: tokenizer from the file, no template.
 Needs: pip install -r requirements-mistralrs.txt.
 """
-import argparse, json, os, resource, statistics, tempfile, time
+import argparse, os, tempfile, time
 from importlib.metadata import version
-
-WINDOW, WARM = 32, 8  # tokens that are timed at once, and those before that are not
+from speed_row import WARM, WINDOW, show
 
 
 def main():
@@ -44,13 +43,11 @@ def main():
         times = run(depth, 1 + WARM + args.windows * WINDOW)
         marks = [WARM + window * WINDOW for window in range(args.windows + 1)]
         rates = [WINDOW / (times[b] - times[a]) for a, b in zip(marks, marks[1:])]
-        print(json.dumps(dict(
-            engine="mistral.rs", version=version("mistralrs"),
+        show(
+            rates, engine="mistral.rs", version=version("mistralrs"),
             kv_dtype="f32" if os.environ.get("MISTRALRS_CPU_KV_F32") == "1" else "f16", threads=args.threads, prompt=depth,
-            context=depth, batch=1, new=args.windows * WINDOW, prompt_tok_s=round(depth / times[0], 2),
-            ttft_s=round(times[0], 3), decode_tok_s=round(statistics.median(rates), 2),
-            decode_tok_s_min=round(min(rates), 2), decode_tok_s_max=round(max(rates), 2),
-            peak_rss_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)), flush=True)
+            context=depth, batch=1, prompt_tok_s=round(depth / times[0], 2),
+            ttft_s=round(times[0], 3))
 
 
 def arguments():

@@ -11,10 +11,10 @@ last position, and at most N tokens are kept, the first 128 and the newest 128 a
 
 `kv_dtype` is what the cache was measured to hold. Needs: pip install -r requirements-openvino.txt.
 """
-import argparse, json, os, resource, statistics, time
+import argparse, json, os, time
 import numpy, openvino, openvino_genai as G
+from speed_row import WARM, WINDOW, show
 
-WINDOW, WARM = 32, 8  # tokens that are timed at once, and those before that are not
 BLOCK = 32  # tokens of a block of the cache
 CHUNK = 512  # most tokens of a step
 PROMPT = 128  # tokens, with eviction
@@ -78,14 +78,12 @@ def main():
         at = first + depth - prompt + WARM
         marks = [at + window * WINDOW for window in range(args.windows + 1)]
         rates = [args.batch * WINDOW / (ends[b] - ends[a]) for a, b in zip(marks, marks[1:])]
-        print(json.dumps(dict(
-            engine="openvino", version=G.__version__, weight_bytes=os.path.getsize(os.path.join(args.ir, "openvino_model.bin")),
+        show(
+            rates, engine="openvino", version=G.__version__, weight_bytes=os.path.getsize(os.path.join(args.ir, "openvino_model.bin")),
             evict=args.evict, kv_dtype=kv_dtype, threads=args.threads, prompt=fed, context=depth, batch=args.batch,
-            new=args.windows * WINDOW, prompt_tok_s=round(args.batch * fed / (ends[first] - ends[skip]), 2),
+            prompt_tok_s=round(args.batch * fed / (ends[first] - ends[skip]), 2),
             ttft_s=round(ends[first] - ends[0], 3) if prompt == depth else None,
-            decode_tok_s=round(statistics.median(rates), 2), decode_tok_s_min=round(min(rates), 2),
-            decode_tok_s_max=round(max(rates), 2), kv_peak_bytes=round(max(held[at:marks[-1] + 1])),
-            peak_rss_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)), flush=True)
+            kv_peak_bytes=round(max(held[at:marks[-1] + 1])))
         past = depth + timed
 
 
