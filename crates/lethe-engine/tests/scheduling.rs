@@ -40,7 +40,7 @@ fn prompts() -> Vec<Vec<u32>> {
 fn whoever_has_to_leave_goes_on_with_the_same_bits() {
     let model = reasoner(2);
     let prompts = prompts();
-    let policy = |i: usize| if i % 2 == 0 { "full" } else { POLICIES[i % POLICIES.len()] };
+    let policy = |i: usize| if i.is_multiple_of(2) { "full" } else { POLICIES[i % POLICIES.len()] };
     let requests: Vec<_> = (0..9).map(|i| long(&prompts[i % prompts.len()], policy(i), 200 + 20 * (i % 3))).collect();
     let alone: Vec<_> = requests.iter().map(|r| run(&model, options(1), vec![r.clone()]).remove(0)).collect();
     for (park_memory, prefix_cache) in [(1 << 30, false), (0, false), (1 << 16, true)] {

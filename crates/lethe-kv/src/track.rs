@@ -63,7 +63,7 @@ impl Layer {
     pub(crate) fn needed(&self, slots: usize, lent: impl Fn(PageId) -> bool) -> usize {
         let lane = |(lane, table): (usize, &Vec<PageId>)| {
             let len = self.len(lane);
-            let copied = slots > 0 && len % PAGE_SLOTS != 0 && lent(table[len / PAGE_SLOTS]);
+            let copied = slots > 0 && !len.is_multiple_of(PAGE_SLOTS) && lent(table[len / PAGE_SLOTS]);
             (len + slots).div_ceil(PAGE_SLOTS) - table.len() + usize::from(copied)
         };
         self.tables.iter().enumerate().map(lane).sum()
