@@ -61,7 +61,7 @@ pub(super) struct Cache {
     #[serde(default)]
     pub(super) cached_pages: u64,
     /// Requests set aside for want of pages.
-    #[serde(default, alias = "parked")]
+    #[serde(default)]
     pub(super) preempted: u64,
     /// Sessions between turns.
     #[serde(default)]
