@@ -6,7 +6,7 @@ mod state;
 mod view;
 
 use std::io::{self, IsTerminal, Write};
-use std::sync::mpsc::{self, Receiver, Sender, TryRecvError};
+use std::sync::mpsc::{self, Receiver, Sender};
 use std::time::{Duration, Instant};
 
 use ratatui::DefaultTerminal;
@@ -78,11 +78,8 @@ fn watch(remote: &Remote, to: &Sender<Look>) {
 /// Draws what is seen until somebody has seen enough.
 fn show(terminal: &mut DefaultTerminal, mut state: State, looks: &Receiver<Look>) -> io::Result<()> {
     loop {
-        loop {
-            match looks.try_recv() {
-                Ok((at, loads)) => state.take(at, loads),
-                Err(TryRecvError::Empty | TryRecvError::Disconnected) => break,
-            }
+        while let Ok((at, loads)) = looks.try_recv() {
+            state.take(at, loads);
         }
         terminal.draw(|frame| view::draw(frame, &state))?;
         if event::poll(TICK)?

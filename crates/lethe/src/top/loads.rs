@@ -34,7 +34,6 @@ pub(super) struct Loads {
 /// As it is written: a list of engines, of which a server of Lethe has one.
 #[derive(Deserialize)]
 struct Answer {
-    #[serde(default)]
     version: String,
     loads: Vec<Engine>,
 }
@@ -45,7 +44,6 @@ pub(super) struct Engine {
     pub(super) num_running_reqs: u64,
     /// Those that were preempted among them.
     pub(super) num_waiting_reqs: u64,
-    #[serde(default)]
     pub(super) max_running_requests: u64,
     pub(super) lethe: Cache,
 }
@@ -58,13 +56,10 @@ pub(super) struct Cache {
     pub(super) pages_free: u64,
     pub(super) pages_total: u64,
     /// Pages of the prefix cache.
-    #[serde(default)]
     pub(super) cached_pages: u64,
     /// Requests set aside for want of pages.
-    #[serde(default, alias = "parked")]
     pub(super) preempted: u64,
     /// Sessions between turns.
-    #[serde(default)]
     pub(super) kept: u64,
     #[serde(flatten)]
     pub(super) counters: Counters,
@@ -73,23 +68,15 @@ pub(super) struct Cache {
 /// What grows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 pub(super) struct Counters {
-    #[serde(default)]
     pub(super) prompt_tokens_total: u64,
-    #[serde(default)]
     pub(super) generated_tokens_total: u64,
     /// Tokens of prompts that were looked up.
-    #[serde(default)]
     pub(super) prefix_queries_total: u64,
     /// Those that were found.
-    #[serde(default)]
     pub(super) prefix_hits_total: u64,
-    #[serde(default)]
     pub(super) preemptions_total: u64,
-    #[serde(default)]
     pub(super) rounds_total: u64,
-    #[serde(default)]
     pub(super) evicted_slots_total: u64,
-    #[serde(default)]
     pub(super) steps_total: u64,
 }
 
@@ -127,18 +114,22 @@ mod tests {
 
     #[test]
     fn answers_are_read_and_what_they_lack_is_named() {
+        let cache = json!({
+            "slots": [7, 9], "pages_free": 4, "pages_total": 10, "cached_pages": 1, "preempted": 2, "kept": 0,
+            "prompt_tokens_total": 11, "generated_tokens_total": 12, "prefix_queries_total": 13, "prefix_hits_total": 14,
+            "preemptions_total": 15, "rounds_total": 16, "evicted_slots_total": 5, "steps_total": 18, "unknown": null,
+        });
         let engine = json!({
-            "dp_rank": 0, "num_running_reqs": 3, "num_waiting_reqs": 2, "max_running_requests": 16,
-            "lethe": {"slots": [7, 9], "pages_free": 4, "pages_total": 10, "evicted_slots_total": 5, "unknown": null},
+            "dp_rank": 0, "num_running_reqs": 3, "num_waiting_reqs": 2, "max_running_requests": 16, "lethe": cache,
         });
         let loads = Loads::of(json!({"timestamp": 1.5, "version": "0.1.0", "loads": [engine]})).unwrap();
         let cache = &loads.engine.lethe;
         assert_eq!((loads.version.as_str(), loads.engine.num_running_reqs, cache.pages_held()), ("0.1.0", 3, 6));
         assert_eq!((cache.slots.as_slice(), cache.counters.evicted_slots_total), ([7, 9].as_slice(), 5));
         for (answer, word) in [
-            (json!({"loads": []}), "no engine"),
-            (json!({"data": []}), "loads"),
-            (json!({"loads": [{"num_running_reqs": 1, "num_waiting_reqs": 0}]}), "lethe"),
+            (json!({"version": "1", "loads": []}), "no engine"),
+            (json!({"data": []}), "version"),
+            (json!({"version": "1", "loads": [{"num_running_reqs": 1}]}), "num_waiting_reqs"),
         ] {
             let said = Loads::of(answer).unwrap_err();
             assert!(said.contains(word), "{said}");

@@ -132,7 +132,12 @@ fn slots(frame: &mut Frame, slots: &[u64], area: Rect) {
     let mean = slots.iter().map(|n| *n as f64).sum::<f64>() / slots.len().max(1) as f64;
     let block = Block::bordered().border_style(Style::new().dim());
     let inner = block.inner(area);
-    let title = |of: String| format!(" slots per layer: {mean:.0} on average, {most} at most{of} ");
+    let title = if area.width >= 50 {
+        format!(" slots of {} layers: mean {mean:.0}, most {most} ", slots.len())
+    } else {
+        format!(" slots: mean {mean:.0}, most {most} ")
+    };
+    let block = block.title(title.bold());
     if slots.len() <= usize::from(inner.height) {
         let digits = most.max(1).ilog10() as usize + 1;
         let room = usize::from(inner.width).saturating_sub(5 + digits);
@@ -148,7 +153,7 @@ fn slots(frame: &mut Frame, slots: &[u64], area: Rect) {
                 ])
             })
             .collect();
-        frame.render_widget(Paragraph::new(lines).block(block.title(title(String::new()).bold())), area);
+        frame.render_widget(Paragraph::new(lines).block(block), area);
         return;
     }
     // several columns a layer, or several layers a column
@@ -163,7 +168,6 @@ fn slots(frame: &mut Frame, slots: &[u64], area: Rect) {
             std::iter::repeat_n(n, columns - gap).chain(std::iter::repeat_n(0, gap))
         })
         .collect();
-    let block = block.title(title(format!(" of {}", slots.len())).bold());
     frame.render_widget(Sparkline::default().block(block).data(&bars).style(Style::new().fg(Color::Cyan)), area);
 }
 
@@ -219,17 +223,78 @@ mod tests {
 
     #[test]
     fn eighty_columns_show_everything() {
-        assert_eq!(picture(&busy(6), 80, 24), "");
+        let wanted = "\
+lethe top  live  http://127.0.0.1:8080   q quits, p pauses
+requests  12/16 running   5 waiting   2 parked   1 sessions kept
+pool      █████████████████████████████▎           75 % of 2048 pages, 96 cached
+prefix    34 % of tokens found
+forgets   2.0 rounds/s   640 slots/s   0 preemptions/s   25 steps/s
+┌ 190 tokens/s, 1500 of prompts ───────────────────────────────────────────────┐
+│                                                                           ▂▅█│
+│                                                                        ▃▅████│
+│                                                                    ▁▃▆███████│
+└──────────────────────────────────────────────────────────────────────────────┘
+┌ slots of 6 layers: mean 3250, most 4000 ─────────────────────────────────────┐
+│  0 █████████████████████████████████████████████████████████████████████ 4000│
+│  1 ███████████████████████████████████████████████████████████████▉      3700│
+│  2 ██████████████████████████████████████████████████████████▊           3400│
+│  3 █████████████████████████████████████████████████████▌                3100│
+│  4 ████████████████████████████████████████████████▍                     2800│
+│  5 ███████████████████████████████████████████▏                          2500│
+│                                                                              │
+│                                                                              │
+│                                                                              │
+│                                                                              │
+│                                                                              │
+│                                                                              │
+└──────────────────────────────────────────────────────────────────────────────┘";
+        assert_eq!(picture(&busy(6), 80, 24), wanted);
     }
 
     #[test]
     fn forty_columns_show_what_matters() {
-        assert_eq!(picture(&busy(28), 40, 16), "");
+        let wanted = "\
+lethe top  live  http://127.0.0.1:8080
+requests  12/16 run 5 wait 2 parked
+pool      ███████▌    75 % of 2048 pages
+prefix    34 % of tokens found
+forgets   2.0 rounds/s 640 slots/s
+┌ 190 tokens/s, 1500 of prompts ───────┐
+│                                   ▂▅█│
+│                                ▃▅████│
+│                            ▁▃▆███████│
+└──────────────────────────────────────┘
+┌ slots: mean 2736, most 4000 ─────────┐
+│█▅▃       █▅▃       █▅▃               │
+│████▆▄▁   ████▆▄▁   ████▆▄▁           │
+│███████▇▄▂███████▇▄▂███████▇          │
+│████████████████████████████          │
+└──────────────────────────────────────┘";
+        assert_eq!(picture(&busy(28), 40, 16), wanted);
     }
 
     #[test]
     fn many_layers_stand_side_by_side() {
-        assert_eq!(picture(&busy(36), 80, 18), "");
+        let wanted = "\
+lethe top  live  http://127.0.0.1:8080   q quits, p pauses
+requests  12/16 running   5 waiting   2 parked   1 sessions kept
+pool      █████████████████████████████▎           75 % of 2048 pages, 96 cached
+prefix    34 % of tokens found
+forgets   2.0 rounds/s   640 slots/s   0 preemptions/s   25 steps/s
+┌ 190 tokens/s, 1500 of prompts ───────────────────────────────────────────────┐
+│                                                                           ▂▅█│
+│                                                                        ▃▅████│
+│                                                                    ▁▃▆███████│
+└──────────────────────────────────────────────────────────────────────────────┘
+┌ slots of 36 layers: mean 2750, most 4000 ────────────────────────────────────┐
+│█ ▄                 █ ▄                 █ ▄                 █ ▄               │
+│█ █ █ ▅ ▁           █ █ █ ▅ ▁           █ █ █ ▅ ▁           █ █ █ ▅ ▁         │
+│█ █ █ █ █ ▆ ▂       █ █ █ █ █ ▆ ▂       █ █ █ █ █ ▆ ▂       █ █ █ █ █ ▆       │
+│█ █ █ █ █ █ █ ▆ ▃   █ █ █ █ █ █ █ ▆ ▃   █ █ █ █ █ █ █ ▆ ▃   █ █ █ █ █ █       │
+│█ █ █ █ █ █ █ █ █ ▇ █ █ █ █ █ █ █ █ █ ▇ █ █ █ █ █ █ █ █ █ ▇ █ █ █ █ █ █       │
+│█ █ █ █ █ █ █ █ █ █ █ █ █ █ █ █ █ █ █ █ █ █ █ █ █ █ █ █ █ █ █ █ █ █ █ █       │
+└──────────────────────────────────────────────────────────────────────────────┘";
+        assert_eq!(picture(&busy(36), 80, 18), wanted);
     }
 
     #[test]
@@ -253,7 +318,10 @@ mod tests {
         let mut state = busy(6);
         state.take(Instant::now(), Err("it takes too long".into()));
         let text = picture(&state, 80, 24);
-        assert!(text.contains("no answer") && text.contains("it takes too long") && text.contains("2048 pages"), "{text}");
+        assert!(
+            text.contains("no answer") && text.contains("it takes too long") && text.contains("2048 pages"),
+            "{text}"
+        );
         state.paused = true;
         assert!(picture(&state, 80, 24).contains("paused"));
     }

@@ -76,7 +76,10 @@ pub(super) fn lines(s: &Summary) -> String {
     }
     let mut note = |said: String| writeln!(text, "{FAINT}{said}{FAINT:#}").expect("strings are written to");
     if t.uncounted > 0 {
-        note(format!("{} answers came without usage: their tokens are counted by chunks", t.uncounted));
+        note(format!(
+            "{} answers came without usage: their tokens are counted by chunks, their prompts not at all",
+            t.uncounted
+        ));
     }
     if s.counts.unmarked > 0 {
         note(format!("{} streams ended without [DONE]", s.counts.unmarked));
