@@ -12,12 +12,13 @@ use lethe_model::{Backend, Detokenizer, Model, Workspace};
 use lethe_policy::Context;
 
 use crate::batch::{Batch, Plan};
+use crate::choice::ChoiceScratch;
 use crate::event::{Event, Failure, FinishReason};
 use crate::memory::available_memory;
 use crate::options::{EngineError, EngineOptions};
+use crate::prompt_logprobs::{Reading, SPARE_LOGIT_ROWS};
 use crate::request::{Generation, Request, SubmitError};
 use crate::rounds::{self, RoundScratch};
-use crate::sampling::SampleScratch;
 use crate::sequence::{Sequence, Shared, Sink, Turn, layer_len};
 
 /// The engine's state between steps.
@@ -33,7 +34,7 @@ pub struct Core<B: Backend> {
     pub(crate) workspace: Workspace<B>,
     plan: Plan,
     pub(crate) rounds: RoundScratch,
-    sampling: SampleScratch,
+    pub(crate) choice: ChoiceScratch,
     pub(crate) sum: Vec<f32>, // [slots], mass of a layer
     ended: Vec<Ending>,       // of this step
 }
@@ -83,10 +84,10 @@ impl<B: Backend> Core<B> {
             waiting: VecDeque::new(),
             running: Vec::with_capacity(seqs),
             parked: Vec::new(),
-            workspace: model.decoder.workspace(rows, seqs),
+            workspace: model.decoder.workspace(rows, seqs + SPARE_LOGIT_ROWS),
             plan: Plan::with_capacity(rows, seqs),
             rounds: RoundScratch::default(),
-            sampling: SampleScratch::new(vocab),
+            choice: ChoiceScratch::new(vocab),
             sum: Vec::new(),
             ended: Vec::with_capacity(seqs),
             context,
@@ -158,12 +159,13 @@ impl<B: Backend> Core<B> {
 
     /// [`Core::submit`], for a caller that wants to cancel and watch.
     pub(crate) fn enqueue(&mut self, id: u64, request: Request, sink: Sink) -> Result<Arc<Shared>, SubmitError> {
-        let Request { prompt, system_tokens, policy, generation } = request;
+        let Request { prompt, system_tokens, policy, generation, prompt_logprobs } = request;
         if system_tokens > prompt.len() {
             return Err(SubmitError::SystemTooLong { system: system_tokens, prompt: prompt.len() });
         }
         let policy = policy.build(&self.context)?;
-        let turn = self.turn(prompt, 0, 0, generation)?;
+        let mut turn = self.turn(prompt, 0, 0, generation)?;
+        turn.reading = Reading::new(prompt_logprobs, turn.feed.len())?;
         let shared = self.shared();
         let seq = Sequence::new(id, sink, Arc::clone(&shared), policy, self.context.layers, system_tokens, turn);
         self.could_fit(&seq)?;
@@ -270,6 +272,7 @@ impl<B: Backend> Core<B> {
     /// Takes the results of one sequence's part of the step.
     fn settle(&mut self, entry: usize) {
         let entry = self.plan.entries[entry];
+        let unread = self.read_prompt(entry).err();
         let seq = &mut self.running[entry.seq];
         let rows = entry.span.rows;
         seq.position += rows as u32;
@@ -282,16 +285,17 @@ impl<B: Backend> Core<B> {
         let cache = seq.cache.as_ref().expect("only admitted sequences run");
         seq.stats.before_rounds(cache);
         let how = match entry.logits {
+            _ if unread.is_some() => unread.map(Err),
             None => None,
             Some(i) => {
                 seq.turn.carry = Vec::new();
+                if let Some(reading) = seq.turn.reading.take() {
+                    (seq.sink)(Event::PromptLogprobs(reading.told()));
+                }
                 let last_row = entry.span.start + rows - 1;
                 let logits = self.workspace.logits(&self.model.decoder, i);
                 if logits.iter().all(|x| x.is_finite()) {
-                    match seq.turn.choose(logits, u64::from(seq.position), &mut self.sampling) {
-                        Some(id) => take_token(seq, id),
-                        None => Some(Err(Failure::NothingToSample)),
-                    }
+                    seq.answer(logits, &mut self.choice)
                 } else {
                     let layer = self.workspace.broken(last_row).unwrap_or(self.context.layers);
                     Some(Err(Failure::NonFinite { position: seq.position - 1, layer }))
@@ -359,7 +363,7 @@ pub(crate) fn finish(mut seq: Sequence, reason: FinishReason, parked: &mut Vec<S
     // A restart cuts the cache when it is admitted, any other turn touches it with its first row.
     let untouched = match seq.turn.restart {
         Some(_) => seq.turn.admitted.is_none(),
-        None => seq.turn.fed == 0 && seq.turn.leftover > 0,
+        None => seq.turn.fed == 0 && seq.position > 0,
     };
     let keep =
         seq.turn.generation.keep && seq.cache.is_some() && !seq.abandoned() && (untouched || !seq.turn.prefilling());
@@ -378,23 +382,5 @@ pub(crate) fn finish(mut seq: Sequence, reason: FinishReason, parked: &mut Vec<S
         // Pages are free before the caller hears of the end, so that it can count on them.
         drop(seq.cache.take());
         (seq.sink)(Event::Finished(done));
-    }
-}
-
-/// Adds a token to the answer. Returns how the turn ends, if it does.
-fn take_token(seq: &mut Sequence, id: u32) -> Option<Result<FinishReason, Failure>> {
-    let turn = &mut seq.turn;
-    turn.first_token.get_or_insert_with(Instant::now);
-    turn.output.push(id);
-    let text = turn.detokenizer.as_mut().map(|d| d.push(id)).unwrap_or_default();
-    let stopped =
-        turn.generation.stop_ids.contains(&id) || turn.detokenizer.as_ref().is_some_and(|d| d.stopped().is_some());
-    (seq.sink)(Event::Token { id, text });
-    if stopped {
-        Some(Ok(FinishReason::Stop))
-    } else if turn.output.len() >= turn.max_tokens {
-        Some(Ok(FinishReason::Length))
-    } else {
-        None
     }
 }
