@@ -3,14 +3,11 @@
 use std::sync::Arc;
 
 use lethe_engine::{Generation, Sampling, ThinkingBudget};
-use lethe_model::{ChatTemplate, CpuBackend, Message, Model, ThinkTags, ThinkingParser, Tokenizer};
+use lethe_model::{ChatPrompt, ChatTemplate, CpuBackend, Message, Model, ThinkTags, ThinkingParser, Tokenizer};
 use serde_json::{Map, Value};
 
 use crate::Fault;
 use crate::options::TurnArgs;
-
-/// What a spent reasoning budget makes the model say.
-const BUDGET_MESSAGE: &str = "Considering the limited time, I have to give the answer based on the thinking so far.";
 
 /// Stands for a reply whose surroundings are wanted; no template changes it, and nobody writes it.
 const REPLY: &str = "lethe:the-reply-stands-here";
@@ -90,18 +87,8 @@ impl Prompter {
         let (tokenizer, Some(template)) = (self.tokenizer()?, self.template()) else {
             return Err("no chat template is in use".into());
         };
-        let text = template.render(messages, true, &self.extra)?;
-        let ids = tokenizer.encode(&text, false)?;
-        let system = match messages.first().filter(|m| m.role == "system") {
-            None => 0,
-            Some(system) => {
-                // A template that refuses a lone system message leaves the whole prompt as the newest turn's.
-                let head = template.render(std::slice::from_ref(system), false, &self.extra).unwrap_or_default();
-                let head = tokenizer.encode(&head, false)?;
-                head.iter().zip(&ids).take_while(|(a, b)| a == b).count()
-            }
-        };
-        Ok(self.prompt(&text, ids, system))
+        let prompt = ChatPrompt::new(template, tokenizer, messages, true, &self.extra)?;
+        Ok(self.prompt(&prompt.text, prompt.ids, prompt.system_tokens))
     }
 
     /// Text as it is. `begins` a sequence, with whatever token the tokenizer begins one.
@@ -162,12 +149,8 @@ impl Prompter {
 
     fn budget(&self, tokens: usize, inside: bool) -> Result<ThinkingBudget, Fault> {
         let tags = self.tags.clone().unwrap_or(ThinkTags::THINK);
-        let default = if tokens == 0 { "" } else { BUDGET_MESSAGE };
-        let message = self.args.reasoning_budget_message.as_deref().unwrap_or(default);
-        // The newline after the opening tag is there already where the prompt or the model wrote it.
-        let lead = if message.is_empty() && (inside || tokens > 0) { "" } else { "\n" };
-        let close = self.tokenizer()?.encode(&format!("{lead}{message}\n{}\n\n", tags.close), false)?;
-        Ok(ThinkingBudget { tokens, close, tags, starts_inside: inside })
+        let remark = self.args.reasoning_budget_message.as_deref();
+        Ok(ThinkingBudget::closing(tokens, remark, tags, inside, self.tokenizer()?)?)
     }
 
     /// Tells thinking from answer in what follows `prompt`.
