@@ -2,12 +2,9 @@
 
 use std::sync::Arc;
 
-use lethe_model::{Detokenizer, ThinkTags, ThinkingParser, Tokenizer, TokenizerError};
+use lethe_model::{Detokenizer, ThinkTags, ThinkingParser, Tokenizer};
 
 use crate::request::SubmitError;
-
-/// What a spent budget makes the model say before its thinking is closed.
-const CLOSING_REMARK: &str = "Considering the limited time, I have to give the answer based on the thinking so far.";
 
 /// How many tokens a model may think, and what is said for it once they are spent.
 #[derive(Clone, Debug)]
@@ -24,25 +21,6 @@ pub struct ThinkingBudget {
 }
 
 impl ThinkingBudget {
-    /// A budget of so many tokens. `remark` is what the model is made to say first: by default a sentence that asks for
-    /// the answer, nothing with a budget of 0.
-    ///
-    /// # Errors
-    /// [`TokenizerError`] for a remark that cannot be encoded.
-    pub fn closing(
-        tokens: usize,
-        remark: Option<&str>,
-        tags: ThinkTags,
-        starts_inside: bool,
-        tokenizer: &Tokenizer,
-    ) -> Result<ThinkingBudget, TokenizerError> {
-        let remark = remark.unwrap_or(if tokens == 0 { "" } else { CLOSING_REMARK });
-        // The newline after the opening tag is there already where the prompt or the model wrote it.
-        let lead = if remark.is_empty() && (starts_inside || tokens > 0) { "" } else { "\n" };
-        let close = tokenizer.encode(&format!("{lead}{remark}\n{}\n\n", tags.close), false)?;
-        Ok(ThinkingBudget { tokens, close, tags, starts_inside })
-    }
-
     /// Checks it against a model.
     ///
     /// # Errors

@@ -6,30 +6,30 @@ use utoipa::ToSchema;
 
 /// A request that was not answered, and what to tell its sender.
 #[derive(Clone, Debug, PartialEq)]
-pub struct ApiError {
+pub(crate) struct ApiError {
     /// HTTP status.
-    pub status: u16,
+    pub(crate) status: u16,
     /// What was wrong and what to do, for people.
-    pub message: String,
+    pub(crate) message: String,
     /// Kind of error, for programs: `invalid_request_error` and the like.
-    pub kind: &'static str,
+    pub(crate) kind: &'static str,
     /// The field at fault, such as `messages[1].content`.
-    pub param: Option<String>,
+    pub(crate) param: Option<String>,
     /// The error itself, for programs.
-    pub code: Option<&'static str>,
+    pub(crate) code: Option<&'static str>,
     /// Seconds after which to try again.
-    pub retry_after: Option<u32>,
+    pub(crate) retry_after: Option<u32>,
 }
 
 /// The body of every response that is not a success.
 #[derive(Clone, Debug, Serialize, ToSchema)]
-pub struct ErrorBody {
+pub(crate) struct ErrorBody {
     error: ErrorDetail,
 }
 
 /// What went wrong.
 #[derive(Clone, Debug, Serialize, ToSchema)]
-pub struct ErrorDetail {
+pub(crate) struct ErrorDetail {
     /// For people.
     message: String,
     /// Kind of error.
@@ -43,39 +43,39 @@ pub struct ErrorDetail {
 
 impl ApiError {
     /// An error without parameter and code.
-    pub fn new(status: u16, kind: &'static str, message: impl Into<String>) -> ApiError {
+    pub(crate) fn new(status: u16, kind: &'static str, message: impl Into<String>) -> ApiError {
         ApiError { status, message: message.into(), kind, param: None, code: None, retry_after: None }
     }
 
     /// A 400 because of one field.
-    pub fn invalid(param: impl Into<String>, message: impl Into<String>) -> ApiError {
+    pub(crate) fn invalid(param: impl Into<String>, message: impl Into<String>) -> ApiError {
         ApiError { param: Some(param.into()), ..ApiError::new(400, "invalid_request_error", message) }
     }
 
     /// A 400 because of the body as a whole.
-    pub fn bad_body(message: impl Into<String>) -> ApiError {
+    pub(crate) fn bad_body(message: impl Into<String>) -> ApiError {
         ApiError::new(400, "invalid_request_error", message)
     }
 
     /// A 500: a defect, or a model that cannot be computed.
-    pub fn internal(message: impl Into<String>) -> ApiError {
+    pub(crate) fn internal(message: impl Into<String>) -> ApiError {
         ApiError::new(500, "server_error", message)
     }
 
     /// A 503 with the time after which to try again.
-    pub fn unavailable(code: &'static str, message: impl Into<String>) -> ApiError {
+    pub(crate) fn unavailable(code: &'static str, message: impl Into<String>) -> ApiError {
         ApiError { retry_after: Some(1), ..ApiError::new(503, "server_error", message) }.coded(code)
     }
 
     /// The same error with a code.
     #[must_use]
-    pub fn coded(mut self, code: &'static str) -> ApiError {
+    pub(crate) fn coded(mut self, code: &'static str) -> ApiError {
         self.code = Some(code);
         self
     }
 
     /// The JSON of it.
-    pub fn body(&self) -> ErrorBody {
+    pub(crate) fn body(&self) -> ErrorBody {
         ErrorBody {
             error: ErrorDetail {
                 message: self.message.clone(),
@@ -92,7 +92,9 @@ impl ApiError {
         match error {
             SubmitError::EmptyPrompt | SubmitError::TokenOutOfRange { .. } => ApiError::invalid(prompt, message),
             SubmitError::PromptTooLong { .. } => ApiError::invalid(prompt, message).coded("context_length_exceeded"),
-            SubmitError::ZeroTokens => ApiError::invalid("max_tokens", message),
+            SubmitError::MinOverMax { .. } => ApiError::invalid("min_tokens", message),
+            SubmitError::TooManyLogprobs { .. } => ApiError::invalid("logprobs", message),
+            SubmitError::BadRepetition { .. } => ApiError::invalid("repetition_detection", message),
             SubmitError::RequestTooLarge { .. } => ApiError::invalid("max_tokens", message).coded("kv_memory_exceeded"),
             SubmitError::Sampling(bad) => ApiError::invalid(bad.key, message),
             SubmitError::Policy(_) => ApiError::invalid("kv_policy", message),
@@ -107,6 +109,7 @@ impl ApiError {
             }
             SubmitError::Stopped => ApiError::unavailable("stopped", message),
             SubmitError::SystemTooLong { .. } | SubmitError::UnknownSession(_) => ApiError::internal(message),
+            _ => ApiError::bad_body(message),
         }
     }
 }
@@ -118,7 +121,9 @@ impl From<&Failure> for ApiError {
             Failure::NothingToSample => ApiError::invalid("logit_bias", message),
             Failure::SessionsHoldMemory { .. } => ApiError::unavailable("kv_memory_held", message),
             Failure::Stopped => ApiError::unavailable("stopped", message),
-            Failure::NonFinite { .. } | Failure::Cache(_) | Failure::Panicked(_) => ApiError::internal(message),
+            Failure::NonFinite { .. } | Failure::Constraint(_) | Failure::Cache(_) | Failure::Panicked(_) => {
+                ApiError::internal(message)
+            }
         }
     }
 }

@@ -37,7 +37,7 @@ pub(crate) async fn accept(listener: TcpListener, router: Router, mut closing: w
         };
         let (place, accepted) = tokio::select! {
             accepted = accepted => accepted,
-            _ = closing.wait_for(|closing| *closing) => break,
+            () = closed(&mut closing) => break,
         };
         match accepted {
             Ok((stream, _)) => {
@@ -61,6 +61,11 @@ pub(crate) async fn accept(listener: TcpListener, router: Router, mut closing: w
     }
 }
 
+/// Waits until the server closes.
+async fn closed(closing: &mut watch::Receiver<bool>) {
+    let _ = closing.wait_for(|closing| *closing).await.map(drop);
+}
+
 fn broken_client(e: &io::Error) -> bool {
     matches!(e.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::Interrupted)
 }
@@ -75,7 +80,7 @@ async fn serve(stream: TcpStream, router: Router, mut closing: watch::Receiver<b
     // Errors here are clients that went away or spoke no HTTP; those were answered by hyper.
     let done = tokio::select! {
         done = connection.as_mut() => done,
-        _ = closing.wait_for(|closing| *closing) => {
+        () = closed(&mut closing) => {
             connection.as_mut().graceful_shutdown();
             connection.await
         }

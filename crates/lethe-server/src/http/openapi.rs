@@ -64,6 +64,7 @@ pub(crate) fn document(names: &[String], vocab: Option<usize>) -> Value {
         bias["propertyNames"] = json!({ "pattern": "^(0|[1-9][0-9]{0,8})$" });
         bias["additionalProperties"] = json!({ "type": "number", "minimum": -100, "maximum": 100 });
     }
+    bound_lists(schemas);
     for field in ["audio", "function_call"] {
         schemas["Message"]["properties"][field] = json!({ "type": "null" });
     }
@@ -92,6 +93,25 @@ fn request(sets: &[&Value], lenient: bool) -> Value {
         }
     }
     json!({ "type": "object", "properties": properties, "required": required, "additionalProperties": false })
+}
+
+/// Bounds of alternatives, which the types cannot carry.
+fn bound_lists(schemas: &mut Value) {
+    for (path, key, bound) in [
+        ("/Stop/oneOf/0", "minLength", 1),
+        ("/Stop/oneOf/1", "maxItems", 64),
+        ("/Stop/oneOf/1/items", "minLength", 1),
+        ("/Prompt/oneOf/0", "minLength", 1),
+        ("/Prompt/oneOf/1", "minItems", 1),
+        ("/Prompt/oneOf/2", "minItems", 1),
+        ("/Prompt/oneOf/2/items", "minLength", 1),
+        ("/Prompt/oneOf/3", "minItems", 1),
+        ("/Prompt/oneOf/3/items", "minItems", 1),
+    ] {
+        if let Some(schema) = schemas.pointer_mut(path) {
+            schema[key] = bound.into();
+        }
+    }
 }
 
 /// Bounds token ids by the vocabulary.
@@ -244,6 +264,8 @@ mod tests {
         }
         assert_eq!(schemas["Message"]["additionalProperties"], false);
         assert_eq!(schemas["Prompt"]["oneOf"][1]["items"]["maximum"], 99);
+        assert_eq!(schemas["Prompt"]["oneOf"][3]["items"]["minItems"], 1);
+        assert_eq!(schemas["Stop"]["oneOf"][1]["items"]["minLength"], 1);
         assert_eq!(schemas["Prompt"]["oneOf"][3]["items"]["items"]["maximum"], 99);
         assert_eq!(schemas["CompletionRequest"]["properties"]["stop_token_ids"]["items"]["maximum"], 99);
         assert!(schemas["KvPolicy"]["properties"]["cap"]["minimum"] == 1);

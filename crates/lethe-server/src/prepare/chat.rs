@@ -50,10 +50,10 @@ pub(crate) fn job(context: Context<'_>, body: &[u8]) -> Result<Job, ApiError> {
         return Err(ApiError::invalid("thinking_token_budget", none));
     }
     // A loop in the thinking closes it as a spent budget would.
-    let endless = generation.repetition.is_some().then_some(usize::MAX);
-    let budget = chat.thinking_token_budget.map(|tokens| tokens as usize).or(endless);
-    if let (Some(tokens), Some(tags)) = (budget, tags) {
-        let budget = ThinkingBudget::closing(tokens, None, tags.clone(), inside, &context.served.tokenizer);
+    let closes = chat.thinking_token_budget.is_some() || generation.repetition.is_some();
+    if let Some(tags) = tags.filter(|_| closes) {
+        let tokens = chat.thinking_token_budget.map(|tokens| tokens as usize);
+        let budget = ThinkingBudget::new(&context.served.tokenizer, tags.clone(), inside, tokens, None);
         generation.thinking = Some(budget.map_err(|e| ApiError::internal(e.to_string()))?);
     }
     generation.constraint = form::constraint(fields.response_format.as_ref(), &calling, inside, context)?;

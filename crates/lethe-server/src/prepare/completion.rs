@@ -88,13 +88,13 @@ fn prompts(prompt: Prompt, context: Context<'_>) -> Result<Vec<Ready>, ApiError>
     };
     let from_ids = |ids: Vec<u32>| {
         let text = tokenizer.decode(&ids, false).unwrap_or_default();
-        Ok(Ready { ids, text })
+        Ready { ids, text }
     };
     let prompts = match prompt {
         Prompt::Text(text) => vec![from_text(text)?],
-        Prompt::Ids(ids) => vec![from_ids(ids)?],
+        Prompt::Ids(ids) => vec![from_ids(ids)],
         Prompt::Texts(texts) => texts.into_iter().map(from_text).collect::<Result<_, _>>()?,
-        Prompt::Lists(lists) => lists.into_iter().map(from_ids).collect::<Result<_, _>>()?,
+        Prompt::Lists(lists) => lists.into_iter().map(from_ids).collect(),
     };
     match prompts.iter().position(|ready| ready.ids.is_empty()) {
         None if !prompts.is_empty() => Ok(prompts),

@@ -38,11 +38,11 @@ pub(crate) enum Prompt {
     /// A text.
     Text(String),
     /// Token ids.
-    Ids(#[schema(min_items = 1)] Vec<u32>),
+    Ids(Vec<u32>),
     /// Texts.
-    Texts(#[schema(min_items = 1)] Vec<String>),
+    Texts(Vec<String>),
     /// Lists of token ids.
-    Lists(#[schema(min_items = 1)] Vec<Vec<u32>>),
+    Lists(Vec<Vec<u32>>),
 }
 
 impl CompletionRequest {

@@ -11,7 +11,6 @@ use crate::protocol::kv_policy::KvPolicy;
 
 /// How to generate.
 #[derive(Clone, Debug, Default, Deserialize, ToSchema)]
-#[serde(default)]
 pub(crate) struct GenerationFields {
     /// Name of the model; the one served when absent.
     pub(crate) model: Option<String>,
@@ -75,14 +74,14 @@ fields!(GenerationFields);
 #[serde(untagged, expecting = "expected a string or a list of strings")]
 pub(crate) enum Stop {
     /// One.
-    One(#[schema(min_length = 1)] String),
+    One(String),
     /// Several.
-    Many(#[schema(max_items = 64)] Vec<String>),
+    Many(Vec<String>),
 }
 
 /// Options of a stream.
 #[derive(Clone, Debug, Default, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields, default)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct StreamOptions {
     /// Send a last chunk with the usage.
     pub(crate) include_usage: Option<bool>,

@@ -8,7 +8,7 @@ use crate::output::splitter::Said;
 use crate::prepare::job::Endpoint;
 use crate::protocol::chat::{ChunkChoice, Delta};
 use crate::protocol::completion::CompletionChoice;
-use crate::protocol::logprobs::CompletionLogprobs;
+use crate::protocol::logprobs::{ChatLogprobs, CompletionLogprobs};
 use crate::run::answer::{self, Told};
 use crate::run::identity::Identity;
 
@@ -59,10 +59,10 @@ impl Chunks {
         let usage = self.include_usage.then_some(None);
         let (identity, progress) = (&self.identity, &mut self.choices[i]);
         let mut scored = identity.logprobs.map(|top| scored::chat(&identity.tokenizer, &told.choice.scored(), top));
-        let mut chunk = |delta: Delta, ended: Option<&Told>| {
+        let mut chunk = |delta: Delta, logprobs: Option<ChatLogprobs>, ended: Option<&Told>| {
             let choice = ChunkChoice {
                 index: i as u32,
-                logprobs: scored.take().filter(|scored| !scored.content.is_empty()),
+                logprobs: logprobs.filter(|scored| !scored.content.is_empty()),
                 finish_reason: ended.map(|told| told.choice.finish_reason()),
                 stop_reason: ended.and_then(|told| told.choice.stop_reason()),
                 delta,
@@ -71,7 +71,7 @@ impl Chunks {
         };
         if !progress.begun {
             progress.begun = true;
-            chunk(Delta { role: Some("assistant"), content: Some(String::new()), ..Delta::default() }, None);
+            chunk(Delta { role: Some("assistant"), content: Some(String::new()), ..Delta::default() }, None, None);
         }
         for said in said {
             let delta = match said {
@@ -86,10 +86,10 @@ impl Chunks {
                     Delta { tool_calls: Some(vec![call]), ..Delta::default() }
                 }
             };
-            chunk(delta, None);
+            chunk(delta, scored.take(), None);
         }
         if done {
-            chunk(Delta::default(), Some(told));
+            chunk(Delta::default(), scored.take(), Some(told));
         }
     }
 

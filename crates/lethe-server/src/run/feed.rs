@@ -93,11 +93,6 @@ impl Feed {
         self.running.push(request);
     }
 
-    /// When patience ends.
-    pub(crate) fn deadline(&self) -> Option<Instant> {
-        self.deadline
-    }
-
     /// The next event, with its choice.
     ///
     /// # Errors
