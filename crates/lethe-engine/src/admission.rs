@@ -1,4 +1,7 @@
 //! Which requests may run: checks at submit, the worst case of a turn, admission in order of arrival.
+//!
+//! Admission does not wait until a request's worst case is free. It wants room for the prompt and some head-room; a sequence
+//! under a cap then frees in its rounds what it takes between them, and one that grows for ever takes from who came later.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -7,8 +10,9 @@ use lethe_kv::{Granularity, PAGE_SLOTS, SeqCache};
 use lethe_model::{Backend, Detokenizer};
 use lethe_policy::{Ask, Bound, LayerState, ProtectPrompt};
 
-use crate::core::{Core, finish};
+use crate::core::Core;
 use crate::event::{Event, Failure, FinishReason, Limit};
+use crate::load::Meter;
 use crate::request::{Generation, SubmitError};
 use crate::sampling::Sampler;
 use crate::sequence::{Sequence, Turn};
@@ -30,7 +34,7 @@ impl<B: Backend> Core<B> {
         if let Some(index) = feed.iter().position(|&id| id as usize >= vocab) {
             return Err(SubmitError::TokenOutOfRange { index: index - leftover, id: feed[index], vocab });
         }
-        let limit = self.model.max_positions;
+        let limit = self.context.max_positions;
         let left = limit.saturating_sub(position + feed.len());
         if left == 0 {
             return Err(SubmitError::PromptTooLong { needed: position + feed.len() + 1, limit });
@@ -80,18 +84,20 @@ impl<B: Backend> Core<B> {
         let turn = &seq.turn;
         let protect = seq.policy.protect_prompt();
         // A turn that begins anew asks for what a new request would.
-        let cache = seq.cache.as_ref().filter(|_| turn.restart.is_none());
-        let left = |l: &LayerState| if cache.is_some() { l.left } else { 0 };
+        let past = turn.restart.is_none() && (seq.cache.is_some() || seq.stored.is_some());
+        let left = |l: &LayerState| if past { l.left } else { 0 };
         // What stays pinned when the turn begins: with `newest`, earlier prompts lose their marks.
-        let (present, pins) = match cache {
-            None => (0, 0),
-            Some(c) => {
-                let pins = |l| match protect {
-                    ProtectPrompt::Newest => c.positions(l, 0).iter().filter(|&&p| p < seq.system).count(),
-                    _ => c.pins(l, 0),
-                };
-                (c.max_len(), (0..self.context.layers).map(pins).max().unwrap_or(0))
-            }
+        let system = |positions: &[u32]| positions.iter().filter(|&&p| p < seq.system).count();
+        let pins = |l| match (&seq.cache, &seq.stored, protect) {
+            (Some(c), _, ProtectPrompt::Newest) => system(c.positions(l, 0)),
+            (Some(c), _, _) => c.pins(l, 0),
+            (None, Some(s), ProtectPrompt::Newest) => system(s.cache.positions(l, 0)),
+            (None, Some(s), _) => s.cache.pins(l, 0),
+            (None, None, _) => 0,
+        };
+        let (present, pins) = match past {
+            false => (0, 0),
+            true => (seq.slots(), (0..self.context.layers).map(pins).max().unwrap_or(0)),
         };
         let new_pins = if protect == ProtectPrompt::None { 0 } else { turn.prompt_tokens() };
         let ask = Ask {
@@ -101,7 +107,7 @@ impl<B: Backend> Core<B> {
             pinned: pins + new_pins,
             // A first prompt that is pinned covers the sinks, or the policy counts what it lacks. In later turns the first
             // slots may be anything: all the sinks count.
-            unpinned_sinks: if cache.is_none() && protect != ProtectPrompt::None { 0 } else { usize::MAX },
+            unpinned_sinks: if !past && protect != ProtectPrompt::None { 0 } else { usize::MAX },
             max_tokens: turn.max_tokens,
             left: seq.states.iter().map(left).max().unwrap_or(0),
             left_total: seq.states.iter().map(left).sum(),
@@ -120,80 +126,124 @@ impl<B: Backend> Core<B> {
         if needed > limit { Err(SubmitError::RequestTooLarge { needed, limit }) } else { Ok(()) }
     }
 
-    /// Admits waiting sequences in order of arrival while their worst case is free.
+    /// Admits waiting sequences in order of arrival while the pool has room for what they hold, their prompts and
+    /// the head-room of [`crate::EngineOptions`]. The rest of what they may need is taken as they grow ([`Core::secure`]).
     pub(crate) fn admit(&mut self) {
         self.sweep();
         while self.running.len() < self.options.max_num_seqs {
-            let Some(seq) = self.waiting.front() else { return };
-            // Checked at submit already; a policy is a pure function, so it answers the same.
-            let (pages, slots) = match self.worst_case(seq) {
-                Ok(worst) => worst,
-                Err(e) => {
-                    self.refuse(Failure::Cache(e.to_string()));
-                    continue;
-                }
-            };
-            if !self.grant(pages, slots) {
-                if !self.running.is_empty() {
-                    return; // somebody will end
-                }
-                // Nobody runs, so only kept sessions hold what is missing: waiting would be for ever.
-                let needed = self.charge(pages);
-                self.refuse(Failure::SessionsHoldMemory {
-                    needed,
-                    sessions: self.parked.len() + self.waiting.len() - 1,
-                });
-                continue;
-            }
             let Some(mut seq) = self.waiting.pop_front() else { return };
-            seq.bound = slots;
-            seq.begin_turn();
-            // A restart may have held more than it will ever need. Shrinking cannot fail.
-            let _ = seq.cache_mut().regrant(pages, slots);
-            seq.turn.output.reserve_exact(seq.turn.max_tokens);
-            seq.turn.admitted = Some(Instant::now());
-            self.running.push(seq);
-            let all = self.running.iter().map(|s| s.bound).sum();
-            let longest = self.running.iter().map(|s| s.bound).max().unwrap_or(0);
-            self.model.decoder.reserve(&mut self.workspace, self.running.len(), all, longest);
-            self.rounds.reserve(longest, self.context.layers);
-            self.sum.reserve(longest.saturating_sub(self.sum.len()));
+            let alone = self.running.is_empty();
+            let placed = match self.place(&mut seq, self.options.head_room) {
+                Ok(false) if alone => self.place(&mut seq, 1), // it takes the rest as it grows: nobody else does
+                placed => placed,
+            };
+            match placed {
+                Ok(true) => self.start(seq),
+                Ok(false) if alone => {
+                    // Nobody will end, so only kept sessions hold what is missing: waiting would be for ever.
+                    let needed = self.charge(self.shape().pages_for(seq.turn.feed.len()));
+                    self.refuse(seq, Failure::SessionsHoldMemory { needed, sessions: self.kept.len() });
+                }
+                Ok(false) => {
+                    self.waiting.push_front(seq);
+                    return;
+                }
+                Err(why) => self.refuse(seq, why),
+            }
         }
     }
 
-    /// Gives the first waiting sequence its worst case, if it is free.
-    fn grant(&mut self, pages: usize, slots: usize) -> bool {
-        let (shape, ledger) = (self.shape(), &self.ledger);
-        let Some(seq) = self.waiting.front_mut() else { return false };
-        if let Some(cache) = &mut seq.cache {
-            return cache.regrant(pages, slots).is_ok();
+    /// Gives a waiting sequence its cache, in the pool, with room for what it has to read and `head` tokens more. False, with the
+    /// sequence as it was, where there is no room.
+    fn place(&mut self, seq: &mut Sequence, head: usize) -> Result<bool, Failure> {
+        if seq.turn.admitted.is_none() {
+            // Checked at submit already; a policy is a pure function, so it answers the same.
+            seq.bound = self.worst_case(seq).map_err(|e| Failure::Cache(e.to_string()))?.1;
+        }
+        let ahead = seq.turn.feed.len() - seq.turn.fed + head.min(seq.turn.max_tokens - seq.turn.output.len());
+        if let Some(stored) = seq.stored.take() {
+            let pages = stored.cache.pages() + stored.cache.needed(ahead);
+            let Some(grant) = self.reserve(pages) else {
+                seq.stored = Some(stored);
+                return Ok(false);
+            };
+            seq.cache = Some(self.lot.restore(stored, &mut self.kv, grant).map_err(Failure::Parking)?);
+            return Ok(true);
+        }
+        if let Some(mut cache) = seq.cache.take() {
+            let room = match seq.turn.restart {
+                None => cache.needed(ahead),
+                // what is cut off comes back; a last page that is lent may have to be copied
+                Some(_) => (self.shape().pages_for(ahead) + self.shape().lanes()).saturating_sub(cache.grant().held()),
+            };
+            let placed = self.grow(&mut cache, room);
+            seq.cache = Some(cache);
+            return Ok(placed);
         }
         let granularity = match seq.policy.granularity() {
             lethe_policy::Granularity::Layer => Granularity::Layer,
             lethe_policy::Granularity::Head => Granularity::Head,
         };
-        let grant = ledger.reserve(pages);
-        seq.cache = grant.ok().map(|grant| SeqCache::new(shape, granularity, grant, slots));
-        seq.cache.is_some()
+        let grant = self.ledger.reserve(0).expect("nothing can always be promised");
+        let mut cache = SeqCache::new(self.shape(), granularity, grant, seq.bound);
+        let found = self.lend(seq, &mut cache);
+        let room = cache.needed(ahead - found);
+        if !self.grow(&mut cache, room) {
+            return Ok(false); // what was lent goes back
+        }
+        seq.cache = Some(cache);
+        seq.found(found);
+        if self.prefixes.is_some() {
+            Meter::add(&self.meter.prefix_queries, seq.turn.feed.len());
+            Meter::add(&self.meter.prefix_hits, found);
+        }
+        Ok(true)
+    }
+
+    /// Puts what the prefix cache knows of a new prompt into its cache. Returns how many tokens that are.
+    fn lend(&mut self, seq: &Sequence, cache: &mut SeqCache) -> usize {
+        let Some(prefixes) = self.prefixes.as_mut().filter(|_| seq.lends()) else { return 0 };
+        let feed = &seq.turn.feed;
+        let blocks = prefixes.find(&feed[..seq.reusable(feed.len())]);
+        prefixes.lend(&blocks, cache, true);
+        blocks.tokens()
+    }
+
+    /// Makes a sequence that has its place run, among the others in order of arrival.
+    fn start(&mut self, mut seq: Sequence) {
+        if seq.turn.admitted.is_none() {
+            seq.begin_turn();
+            seq.turn.output.reserve_exact(seq.turn.max_tokens);
+            seq.turn.admitted = Some(Instant::now());
+        }
+        let (promised, slots) = (seq.cache().grant().pages(), seq.bound);
+        // Only room in the books: the promise stays, so this cannot fail.
+        let _ = seq.cache_mut().regrant(promised, slots);
+        let at = self.running.partition_point(|s| s.arrival < seq.arrival);
+        self.running.insert(at, seq);
+        let all = self.running.iter().map(|s| s.bound).sum();
+        let longest = self.running.iter().map(|s| s.bound).max().unwrap_or(0);
+        self.model.decoder.reserve(&mut self.workspace, self.running.len(), all, longest);
+        self.rounds.reserve(longest, self.context.layers);
+        self.sum.reserve(longest.saturating_sub(self.sum.len()));
     }
 
     /// Ends those who gave up while they waited, wherever they stand.
     fn sweep(&mut self) {
         while let Some(at) = self.waiting.iter().position(Sequence::cancelled) {
             if let Some(seq) = self.waiting.remove(at) {
-                finish(seq, FinishReason::Cancelled, &mut self.parked);
+                self.finish(seq, FinishReason::Cancelled);
             }
         }
     }
 
-    /// Ends the first waiting request with a failure. A kept session stays as it was before the request.
-    fn refuse(&mut self, why: Failure) {
-        let Some(mut seq) = self.waiting.pop_front() else { return };
+    /// Ends a waiting request with a failure. A kept session stays as it was before the request.
+    fn refuse(&mut self, mut seq: Sequence, why: Failure) {
         (seq.sink)(Event::Failed(why));
-        if seq.cache.is_some() {
+        if seq.turn.admitted.is_none() && (seq.cache.is_some() || seq.stored.is_some()) {
             seq.sink = Box::new(|_| {});
             seq.turn.generation.keep = true;
-            finish(seq, FinishReason::Cancelled, &mut self.parked);
+            self.finish(seq, FinishReason::Cancelled);
         }
     }
 }

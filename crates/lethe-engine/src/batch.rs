@@ -12,6 +12,8 @@ pub(crate) struct Plan {
     pub(crate) tokens: Vec<u32>,     // [rows]
     pub(crate) positions: Vec<u32>,  // [rows]
     pub(crate) logit_rows: Vec<u32>, // rows whose logits are wanted
+    rows: Vec<usize>,                // [running], rows of each
+    prompts: Vec<usize>,             // which of the running ones are reading
 }
 
 /// A sequence's part in a step.
@@ -31,22 +33,25 @@ impl Plan {
             tokens: Vec::with_capacity(rows),
             positions: Vec::with_capacity(rows),
             logit_rows: Vec::with_capacity(sequences),
+            rows: Vec::with_capacity(sequences),
+            prompts: Vec::with_capacity(sequences),
         }
     }
 
-    /// Fills a step: first one row for everybody who is decoding, then prompts in order of arrival, in chunks of at
-    /// most `chunk`, while rows are left.
+    /// Fills a step of at most `max_rows` rows: one for everybody who is decoding, the rest for prompts, at most `chunk` for
+    /// each. Half of that rest goes to the oldest prompt, so that a long one gets on whatever comes after it; the other half,
+    /// and what the oldest leaves, to prompts with least left to read, so that a short one does not wait for a long one.
     pub(crate) fn fill(&mut self, running: &[Sequence], max_rows: usize, chunk: usize) {
         self.entries.clear();
         self.tokens.clear();
         self.positions.clear();
         self.logit_rows.clear();
+        self.share(running, max_rows, chunk);
         for prefilling in [false, true] {
             for (i, seq) in running.iter().enumerate().filter(|(_, s)| s.turn.prefilling() == prefilling) {
-                let start = self.tokens.len();
-                let room = (max_rows - start).min(chunk);
+                let (start, room) = (self.tokens.len(), self.rows[i]);
                 if room == 0 {
-                    return;
+                    continue;
                 }
                 let span = seq.next_span(start, room);
                 let ends = !prefilling || seq.turn.fed + span.rows == seq.turn.feed.len();
@@ -58,6 +63,26 @@ impl Plan {
                     self.logit_rows.push((start + span.rows - 1) as u32);
                 }
             }
+        }
+    }
+
+    /// Decides how many rows each running sequence gets.
+    fn share(&mut self, running: &[Sequence], max_rows: usize, chunk: usize) {
+        let left = |i: usize| running[i].turn.feed.len() - running[i].turn.fed;
+        self.rows.clear();
+        self.rows.extend(running.iter().map(|s| usize::from(!s.turn.prefilling())));
+        let mut rest = max_rows - self.rows.iter().sum::<usize>();
+        self.prompts.clear();
+        self.prompts.extend((0..running.len()).filter(|&i| running[i].turn.prefilling()));
+        let Some(&oldest) = self.prompts.first() else { return };
+        let first = if self.prompts.len() > 1 { rest.div_ceil(2) } else { rest };
+        self.rows[oldest] = left(oldest).min(chunk).min(first);
+        rest -= self.rows[oldest];
+        self.prompts.sort_unstable_by_key(|&i| (left(i), i));
+        for &i in &self.prompts {
+            let more = (left(i).min(chunk) - self.rows[i]).min(rest);
+            self.rows[i] += more;
+            rest -= more;
         }
     }
 }

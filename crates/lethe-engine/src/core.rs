@@ -4,21 +4,22 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use lethe_kv::{KvShape, Ledger, PAGE_SLOTS, check_integrity};
+use lethe_kv::{KvShape, Ledger, PAGE_SLOTS, PrefixCache, check_integrity};
 use lethe_model::{Backend, Detokenizer, Model, Workspace};
 use lethe_policy::Context;
 
 use crate::batch::{Batch, Plan};
 use crate::event::{Event, Failure, FinishReason};
+use crate::load::{Load, Meter};
 use crate::memory::available_memory;
 use crate::options::{EngineError, EngineOptions};
-use crate::request::{Generation, Request, SubmitError};
+use crate::parking::ParkingLot;
 use crate::rounds::{self, RoundScratch};
 use crate::sampling::SampleScratch;
-use crate::sequence::{Sequence, Shared, Sink, Turn, layer_len};
+use crate::sequence::{Sequence, layer_len};
 
 /// The engine's state between steps.
 pub struct Core<B: Backend> {
@@ -27,21 +28,26 @@ pub struct Core<B: Backend> {
     pub(crate) context: Context,
     pub(crate) kv: B::Kv,
     pub(crate) ledger: Ledger,
-    pub(crate) waiting: VecDeque<Sequence>,
-    pub(crate) running: Vec<Sequence>,
-    pub(crate) parked: Vec<Sequence>, // between turns, cache kept
+    pub(crate) waiting: VecDeque<Sequence>, // by arrival; those that were parked too
+    pub(crate) running: Vec<Sequence>,      // by arrival
+    pub(crate) kept: Vec<Sequence>,         // between turns, the longest so first
+    pub(crate) prefixes: Option<PrefixCache>, // after those who borrow from it: fields are dropped in order
+    pub(crate) lot: ParkingLot,
+    pub(crate) meter: Arc<Meter>,
+    pub(crate) arrivals: u64,
+    pub(crate) short: bool, // the pool is, see `relieve`
     pub(crate) workspace: Workspace<B>,
-    plan: Plan,
+    pub(crate) plan: Plan,
     pub(crate) rounds: RoundScratch,
     sampling: SampleScratch,
-    pub(crate) sum: Vec<f32>, // [slots], mass of a layer
-    ended: Vec<Ending>,       // of this step
+    pub(crate) sum: Vec<f32>,      // [slots], mass of a layer
+    pub(crate) ended: Vec<Ending>, // of this step
 }
 
 /// A sequence that leaves the running ones.
-struct Ending {
-    seq: usize,
-    how: Result<FinishReason, Failure>,
+pub(crate) struct Ending {
+    pub(crate) seq: usize,
+    pub(crate) how: Result<FinishReason, Failure>,
 }
 
 impl<B: Backend> Core<B> {
@@ -55,6 +61,13 @@ impl<B: Backend> Core<B> {
         }
         if options.max_batched_tokens < options.max_num_seqs {
             return Err(EngineError::BadLimit("max_batched_tokens must be at least max_num_seqs"));
+        }
+        if options.max_queue == 0 || options.max_model_len == Some(0) {
+            return Err(EngineError::BadLimit("max_queue and max_model_len must be at least 1"));
+        }
+        let positions = options.max_model_len.unwrap_or(model.max_positions);
+        if positions > model.max_positions {
+            return Err(EngineError::TooLong { asked: positions, limit: model.max_positions });
         }
         let shape = model.decoder.kv_shape(options.kv_dtype);
         let pages = shape.pages_in(options.kv_memory);
@@ -70,19 +83,25 @@ impl<B: Backend> Core<B> {
             layers: shape.layers,
             slots_per_layer: pages / shape.lanes() * PAGE_SLOTS,
             max_num_seqs: options.max_num_seqs,
-            max_positions: model.max_positions,
+            max_positions: positions,
         };
         let (asked, available) = ((pages * shape.page_bytes()) as u64, available_memory());
         if asked > available {
             return Err(EngineError::PoolTooLarge { asked, available });
         }
         let (rows, seqs, vocab) = (options.max_batched_tokens, options.max_num_seqs, model.decoder.dims.vocab);
+        let ledger = Ledger::new(pages);
         Ok(Core {
             kv: model.decoder.backend.kv(pages, shape.head_dim, options.kv_dtype),
-            ledger: Ledger::new(pages),
             waiting: VecDeque::new(),
             running: Vec::with_capacity(seqs),
-            parked: Vec::new(),
+            kept: Vec::new(),
+            prefixes: options.prefix_cache.then(|| PrefixCache::new(&ledger)),
+            ledger,
+            lot: ParkingLot::new(options.park_memory, options.park_dir.clone()),
+            meter: Arc::new(Meter::new(shape.layers)),
+            arrivals: 0,
+            short: false,
             workspace: model.decoder.workspace(rows, seqs),
             plan: Plan::with_capacity(rows, seqs),
             rounds: RoundScratch::default(),
@@ -115,6 +134,12 @@ impl<B: Backend> Core<B> {
         (self.ledger.free(), self.ledger.total())
     }
 
+    /// How things stand now.
+    pub fn load(&self) -> Load {
+        self.publish();
+        self.meter.load()
+    }
+
     /// True when no request waits or runs.
     pub fn idle(&self) -> bool {
         self.waiting.is_empty() && self.running.is_empty()
@@ -125,8 +150,13 @@ impl<B: Backend> Core<B> {
     /// # Errors
     /// A sentence that says what is broken.
     pub fn check_integrity(&self) -> Result<(), String> {
-        let caches = self.running.iter().chain(&self.waiting).chain(&self.parked).filter_map(|s| s.cache.as_ref());
-        check_integrity(&self.ledger, caches)
+        let caches = self.running.iter().chain(&self.waiting).chain(&self.kept).filter_map(|s| s.cache.as_ref());
+        check_integrity(&self.ledger, caches, self.prefixes.as_ref())
+    }
+
+    /// Forgets every prompt that no sequence is using. Returns the pages that are free now and were not.
+    pub fn clear_prefix_cache(&mut self) -> usize {
+        self.prefixes.as_mut().map_or(0, |p| p.evict(usize::MAX))
     }
 
     pub(crate) fn shape(&self) -> KvShape {
@@ -137,112 +167,28 @@ impl<B: Backend> Core<B> {
         pages as u64 * self.shape().page_charge() as u64
     }
 
-    /// Queues a request; its events go to `sink`.
-    ///
-    /// # Errors
-    /// [`SubmitError`]; nothing was queued.
-    pub fn submit(
-        &mut self,
-        id: u64,
-        request: Request,
-        sink: impl FnMut(Event) + Send + Sync + 'static,
-    ) -> Result<(), SubmitError> {
-        self.enqueue(id, request, Box::new(sink)).map(drop)
-    }
-
-    /// What a caller and its sequence share for one turn.
-    fn shared(&self) -> Arc<Shared> {
-        let slots = (0..self.context.layers).map(|_| AtomicUsize::new(0)).collect();
-        Arc::new(Shared { cancelled: AtomicBool::new(false), abandoned: AtomicBool::new(false), slots })
-    }
-
-    /// [`Core::submit`], for a caller that wants to cancel and watch.
-    pub(crate) fn enqueue(&mut self, id: u64, request: Request, sink: Sink) -> Result<Arc<Shared>, SubmitError> {
-        let Request { prompt, system_tokens, policy, generation } = request;
-        if system_tokens > prompt.len() {
-            return Err(SubmitError::SystemTooLong { system: system_tokens, prompt: prompt.len() });
-        }
-        let policy = policy.build(&self.context)?;
-        let turn = self.turn(prompt, 0, 0, generation)?;
-        let shared = self.shared();
-        let seq = Sequence::new(id, sink, Arc::clone(&shared), policy, self.context.layers, system_tokens, turn);
-        self.could_fit(&seq)?;
-        self.waiting.push_back(seq);
-        Ok(shared)
-    }
-
-    /// Queues a further turn of a kept session: its cache goes on from where it is.
-    ///
-    /// # Errors
-    /// [`SubmitError`]; the session is as before.
-    pub fn append(
-        &mut self,
-        session: u64,
-        prompt: Vec<u32>,
-        generation: Generation,
-        sink: impl FnMut(Event) + Send + Sync + 'static,
-    ) -> Result<(), SubmitError> {
-        self.enqueue_turn(session, prompt, generation, Box::new(sink)).map(drop)
-    }
-
-    /// [`Core::append`], for a caller that wants to cancel and watch.
-    pub(crate) fn enqueue_turn(
-        &mut self,
-        session: u64,
-        prompt: Vec<u32>,
-        generation: Generation,
-        sink: Sink,
-    ) -> Result<Arc<Shared>, SubmitError> {
-        let at = self.parked(session)?;
-        let old = &self.parked[at];
-        // The last token of the answer was sampled and never fed: it comes first now.
-        let mut feed = Vec::with_capacity(prompt.len() + 1);
-        feed.extend(old.pending);
-        let leftover = feed.len();
-        feed.extend(prompt);
-        let turn = self.turn(feed, leftover, old.position as usize, generation)?;
-        self.enqueue_parked(at, turn, sink)
-    }
-
-    /// Where among the parked ones a session is.
-    pub(crate) fn parked(&self, session: u64) -> Result<usize, SubmitError> {
-        self.parked.iter().position(|s| s.id == session).ok_or(SubmitError::UnknownSession(session))
-    }
-
-    /// Queues the parked session at `at` for a turn, if that could fit.
-    pub(crate) fn enqueue_parked(&mut self, at: usize, turn: Turn, sink: Sink) -> Result<Arc<Shared>, SubmitError> {
-        let seq = &mut self.parked[at];
-        let turn_before = std::mem::replace(&mut seq.turn, turn);
-        if let Err(e) = self.could_fit(&self.parked[at]) {
-            self.parked[at].turn = turn_before;
-            return Err(e);
-        }
-        let shared = self.shared();
-        let mut seq = self.parked.remove(at);
-        seq.sink = sink;
-        seq.shared = Arc::clone(&shared);
-        self.waiting.push_back(seq);
-        Ok(shared)
-    }
-
-    /// Forgets a kept session and frees its pages. Returns whether there was one.
-    pub fn release(&mut self, session: u64) -> bool {
-        let before = self.parked.len();
-        self.parked.retain(|s| s.id != session);
-        self.parked.len() < before
-    }
-
     /// One step: admits, runs a ragged batch, samples, prunes. Returns whether there was anything to do.
     pub fn step(&mut self) -> bool {
-        self.admit();
+        let did = self.work();
+        self.publish();
+        did
+    }
+
+    fn work(&mut self) -> bool {
         self.ended.clear();
         let given_up = (0..self.running.len()).filter(|&i| self.running[i].cancelled());
         self.ended.extend(given_up.map(|seq| Ending { seq, how: Ok(FinishReason::Cancelled) }));
         self.retire();
-        if self.running.is_empty() {
-            return !self.waiting.is_empty();
+        self.admit();
+        loop {
+            if self.running.is_empty() {
+                return !self.waiting.is_empty();
+            }
+            self.plan.fill(&self.running, self.options.max_batched_tokens, self.options.prefill_chunk);
+            if self.secure() {
+                break;
+            }
         }
-        self.plan.fill(&self.running, self.options.max_batched_tokens, self.options.prefill_chunk);
         let mut batch = Batch { running: &mut self.running, entries: &self.plan.entries, sum: &mut self.sum };
         let ran = self.model.decoder.forward(
             &mut self.workspace,
@@ -264,7 +210,26 @@ impl<B: Backend> Core<B> {
             self.settle(i);
         }
         self.retire();
+        self.relieve();
+        self.retire();
+        Meter::add(&self.meter.steps, 1);
         true
+    }
+
+    /// Tells how things stand to who asks without waiting.
+    pub(crate) fn publish(&self) {
+        let m = &self.meter;
+        let parked = self.waiting.iter().filter(|s| s.turn.admitted.is_some()).count();
+        Meter::set(&m.running, self.running.len());
+        Meter::set(&m.waiting, self.waiting.len() - parked);
+        Meter::set(&m.parked, parked);
+        Meter::set(&m.kept, self.kept.len());
+        Meter::set(&m.pages_free, self.ledger.free());
+        Meter::set(&m.pages_total, self.ledger.total());
+        Meter::set(&m.cached_pages, self.prefixes.as_ref().map_or(0, PrefixCache::len));
+        for (l, gauge) in m.slots.iter().enumerate() {
+            Meter::set(gauge, self.running.iter().map(|s| layer_len(s.cache(), l)).sum());
+        }
     }
 
     /// Takes the results of one sequence's part of the step.
@@ -274,9 +239,11 @@ impl<B: Backend> Core<B> {
         let rows = entry.span.rows;
         seq.position += rows as u32;
         seq.tokens.extend_from_slice(&self.plan.tokens[entry.span.start..entry.span.start + rows]);
-        if seq.turn.prefilling() {
+        let reading = seq.turn.prefilling();
+        if reading {
             seq.turn.fed += rows;
             let (done, total) = (seq.turn.fed, seq.turn.feed.len());
+            Meter::add(&self.meter.prompt_tokens, rows);
             (seq.sink)(Event::Prefill { done, total });
         }
         let cache = seq.cache.as_ref().expect("only admitted sequences run");
@@ -298,9 +265,26 @@ impl<B: Backend> Core<B> {
                 }
             }
         };
+        if entry.logits.is_some() && !matches!(how, Some(Err(_))) {
+            Meter::add(&self.meter.generated_tokens, 1);
+            // A prompt that is the whole past: complete pages of it are there for others, before a round cuts them.
+            let whole = reading && seq.position as usize == seq.turn.feed.len();
+            if let Some(prefixes) = self.prefixes.as_mut().filter(|_| whole && seq.lends()) {
+                let cache = seq.cache.as_mut().expect("only admitted sequences run");
+                prefixes.keep(&seq.turn.feed, cache);
+            }
+        }
         let how = match how {
             None if entry.logits.is_some() => {
-                rounds::run(seq, &mut self.kv, &mut self.rounds).err().map(|e| Err(Failure::Cache(e)))
+                let evicted = seq.stats.evicted;
+                let rounds = rounds::run(seq, &mut self.kv, &mut self.rounds);
+                let evicted = seq.stats.evicted - evicted;
+                Meter::add(&self.meter.rounds, *rounds.as_ref().unwrap_or(&0));
+                Meter::add(&self.meter.evicted_slots, evicted);
+                if evicted > 0 {
+                    seq.trim(self.options.head_room);
+                }
+                rounds.err().map(|e| Err(Failure::Cache(e)))
             }
             how => how,
         };
@@ -316,24 +300,56 @@ impl<B: Backend> Core<B> {
         }
     }
 
-    /// Takes the ended sequences out, tells their callers, and frees or parks their caches.
-    fn retire(&mut self) {
-        self.ended.sort_unstable_by_key(|e| std::cmp::Reverse(e.seq));
-        for Ending { seq, how } in self.ended.drain(..) {
+    /// Takes the ended sequences out, tells their callers, and frees or keeps their caches.
+    pub(crate) fn retire(&mut self) {
+        self.ended.sort_unstable_by_key(|e| e.seq);
+        while let Some(Ending { seq, how }) = self.ended.pop() {
             let mut seq = self.running.remove(seq); // order of arrival stays
             match how {
                 Err(failure) => {
                     drop(seq.cache.take());
                     (seq.sink)(Event::Failed(failure));
                 }
-                Ok(reason) => {
-                    let tail = seq.turn.detokenizer.as_mut().map(Detokenizer::finish).unwrap_or_default();
-                    if !tail.is_empty() {
-                        (seq.sink)(Event::Tail(tail));
-                    }
-                    finish(seq, reason, &mut self.parked);
-                }
+                Ok(reason) => self.finish(seq, reason),
             }
+        }
+    }
+
+    /// Tells the caller of the end of a turn, and keeps the cache where that was asked for and makes sense: a prompt that was
+    /// cut off half read is no past to go on from, unless none of it was read.
+    pub(crate) fn finish(&mut self, mut seq: Sequence, reason: FinishReason) {
+        let tail = seq.turn.detokenizer.as_mut().map(Detokenizer::finish).unwrap_or_default();
+        if !tail.is_empty() {
+            (seq.sink)(Event::Tail(tail));
+        }
+        // A restart cuts the cache when it is admitted, any other turn touches it with its first row.
+        let untouched = match seq.turn.restart {
+            Some(_) => seq.turn.admitted.is_none(),
+            None => seq.turn.fed == 0 && seq.turn.leftover > 0,
+        };
+        let held = seq.cache.is_some() || seq.stored.is_some();
+        let keep = seq.turn.generation.keep && held && !seq.abandoned() && (untouched || !seq.turn.prefilling());
+        let done = Box::new(seq.finished(reason, keep, Instant::now()));
+        if keep {
+            if !untouched {
+                seq.pending = seq.turn.output.last().copied();
+            }
+            if let Some(cache) = &mut seq.cache {
+                // Between turns only what is held stays promised. Shrinking cannot fail.
+                let _ = cache.regrant(cache.grant().held(), 0);
+            }
+            let mut sink = std::mem::replace(&mut seq.sink, Box::new(|_| {}));
+            self.kept.push(seq);
+            sink(Event::Finished(done));
+        } else {
+            if let (Some(prefixes), Some(cache)) = (&mut self.prefixes, &mut seq.cache) {
+                let whole = cache.pristine().min(seq.tokens.len());
+                prefixes.keep(&seq.tokens[..whole], cache);
+            }
+            // Pages are free before the caller hears of the end, so that it can count on them.
+            drop(seq.cache.take());
+            drop(seq.stored.take());
+            (seq.sink)(Event::Finished(done));
         }
     }
 
@@ -350,34 +366,6 @@ impl<B: Backend> Core<B> {
             drop(seq.cache.take());
             (seq.sink)(Event::Failed(failure.clone()));
         }
-    }
-}
-
-/// Tells the caller of the end of a turn, and keeps the cache where that was asked for and makes sense: a prompt that was
-/// cut off half read is no past to go on from, unless none of it was read.
-pub(crate) fn finish(mut seq: Sequence, reason: FinishReason, parked: &mut Vec<Sequence>) {
-    // A restart cuts the cache when it is admitted, any other turn touches it with its first row.
-    let untouched = match seq.turn.restart {
-        Some(_) => seq.turn.admitted.is_none(),
-        None => seq.turn.fed == 0 && seq.turn.leftover > 0,
-    };
-    let keep =
-        seq.turn.generation.keep && seq.cache.is_some() && !seq.abandoned() && (untouched || !seq.turn.prefilling());
-    let done = Box::new(seq.finished(reason, keep, Instant::now()));
-    if keep {
-        if !untouched {
-            seq.pending = seq.turn.output.last().copied();
-        }
-        let (held, slots) = (seq.cache().grant().held(), seq.cache().max_len());
-        // Between turns only what is held stays promised. Shrinking cannot fail.
-        let _ = seq.cache_mut().regrant(held, slots);
-        let mut sink = std::mem::replace(&mut seq.sink, Box::new(|_| {}));
-        parked.push(seq);
-        sink(Event::Finished(done));
-    } else {
-        // Pages are free before the caller hears of the end, so that it can count on them.
-        drop(seq.cache.take());
-        (seq.sink)(Event::Finished(done));
     }
 }
 

@@ -11,36 +11,41 @@ use lethe_policy::Context;
 
 use crate::core::Core;
 use crate::event::{Event, Failure};
+use crate::load::{Load, Meter};
 use crate::options::{EngineError, EngineOptions};
 use crate::request::{Generation, Request, SubmitError};
 use crate::sequence::{Shared, Sink};
+
+/// Hears whether a request was taken.
+type Reply = Box<dyn FnOnce(Result<Handle, SubmitError>) + Send>;
 
 enum Command {
     Submit {
         id: u64,
         request: Box<Request>,
-        events: Sender<Event>,
-        reply: Sender<Result<Arc<Shared>, SubmitError>>,
+        sink: Sink,
+        reply: Reply,
     },
     Append {
         session: u64,
         prompt: Vec<u32>,
         generation: Box<Generation>,
-        events: Sender<Event>,
-        reply: Sender<Result<Arc<Shared>, SubmitError>>,
+        sink: Sink,
+        reply: Reply,
     },
     Resume {
         session: u64,
         prompt: Vec<u32>,
         system_tokens: usize,
         generation: Box<Generation>,
-        events: Sender<Event>,
-        reply: Sender<Result<Arc<Shared>, SubmitError>>,
+        sink: Sink,
+        reply: Reply,
     },
     Release {
         session: u64,
         reply: Sender<bool>,
     },
+    ClearPrefixCache(Sender<usize>),
     Pages(Sender<(usize, usize)>),
     Check(Sender<Result<(), String>>),
 }
@@ -52,6 +57,7 @@ pub struct Engine {
     next_id: AtomicU64,
     context: Context,
     pool_bytes: u64,
+    meter: Arc<Meter>,
 }
 
 impl Engine {
@@ -61,13 +67,15 @@ impl Engine {
     /// [`EngineError`] when the pool is too small or a limit is zero.
     pub fn start<B: Backend>(model: Arc<Model<B>>, options: EngineOptions) -> Result<Engine, EngineError> {
         let core = Core::new(model, options)?;
-        let (context, pool_bytes) = (core.context(), core.pool_bytes());
+        let (context, pool_bytes, meter) = (core.context(), core.pool_bytes(), Arc::clone(&core.meter));
+        core.publish();
         let (commands, inbox) = channel();
         let thread = std::thread::Builder::new()
             .name("lethe-engine".into())
             .spawn(move || run(core, &inbox))
             .map_err(|e| EngineError::Thread(e.to_string()))?;
-        Ok(Engine { commands: Some(commands), thread: Some(thread), next_id: AtomicU64::new(1), context, pool_bytes })
+        let next_id = AtomicU64::new(1);
+        Ok(Engine { commands: Some(commands), thread: Some(thread), next_id, context, pool_bytes, meter })
     }
 
     /// What policies are told of memory and model.
@@ -80,15 +88,33 @@ impl Engine {
         self.pool_bytes
     }
 
+    /// How things stand now. Never waits for a step.
+    pub fn load(&self) -> Load {
+        self.meter.load()
+    }
+
     /// Queues a request and returns its events.
     ///
     /// # Errors
     /// [`SubmitError`]; nothing was queued.
     pub fn submit(&self, request: Request) -> Result<Stream, SubmitError> {
+        self.stream(|sink, reply| self.post(request, reply, sink))
+    }
+
+    /// [`Engine::submit`] for callers that must not wait: `reply` hears between two steps whether the request was taken, `sink`
+    /// gets its events. Both are called on the engine's thread, which stands still until they return.
+    ///
+    /// # Errors
+    /// [`SubmitError::Stopped`]; neither is called then.
+    pub fn post(
+        &self,
+        request: Request,
+        reply: impl FnOnce(Result<Handle, SubmitError>) + Send + 'static,
+        sink: impl FnMut(Event) + Send + Sync + 'static,
+    ) -> Result<(), SubmitError> {
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
-        let (events, inbox) = channel();
-        let shared = self.ask(|reply| Command::Submit { id, request: Box::new(request), events, reply })??;
-        Ok(Stream { id, events: inbox, shared })
+        let (request, sink, reply) = (Box::new(request), Box::new(sink), Box::new(reply));
+        self.send(Command::Submit { id, request, sink, reply })
     }
 
     /// A further turn of a kept session: only what is new, read after all that the cache still holds.
@@ -96,10 +122,8 @@ impl Engine {
     /// # Errors
     /// [`SubmitError`]; the session is as before.
     pub fn append(&self, session: u64, prompt: Vec<u32>, generation: Generation) -> Result<Stream, SubmitError> {
-        let (events, inbox) = channel();
         let generation = Box::new(generation);
-        let shared = self.ask(|reply| Command::Append { session, prompt, generation, events, reply })??;
-        Ok(Stream { id: session, events: inbox, shared })
+        self.stream(|sink, reply| self.send(Command::Append { session, prompt, generation, sink, reply }))
     }
 
     /// A further turn of a kept session, whose `prompt` is the whole conversation as a chat template renders it, the first
@@ -115,11 +139,22 @@ impl Engine {
         system_tokens: usize,
         generation: Generation,
     ) -> Result<Stream, SubmitError> {
-        let (events, inbox) = channel();
         let generation = Box::new(generation);
-        let shared =
-            self.ask(|reply| Command::Resume { session, prompt, system_tokens, generation, events, reply })??;
-        Ok(Stream { id: session, events: inbox, shared })
+        self.stream(|sink, reply| {
+            self.send(Command::Resume { session, prompt, system_tokens, generation, sink, reply })
+        })
+    }
+
+    /// Events through a channel, once the engine has taken what `ask` sends it.
+    fn stream(&self, ask: impl FnOnce(Sink, Reply) -> Result<(), SubmitError>) -> Result<Stream, SubmitError> {
+        let ((events, inbox), (reply, answer)) = (channel(), channel());
+        ask(
+            // Whoever asked may be gone; the answer is then of no use to anyone.
+            Box::new(move |event| drop(events.send(event))),
+            Box::new(move |taken| drop(reply.send(taken))),
+        )?;
+        let handle = answer.recv().map_err(|_| SubmitError::Stopped)??;
+        Ok(Stream { handle, events: inbox })
     }
 
     /// Forgets a kept session. Returns whether there was one.
@@ -146,11 +181,23 @@ impl Engine {
         self.ask(Command::Check)
     }
 
+    /// Forgets every prompt in the prefix cache that no sequence is using. Returns the pages that are free now and were not.
+    ///
+    /// # Errors
+    /// [`SubmitError::Stopped`].
+    pub fn clear_prefix_cache(&self) -> Result<usize, SubmitError> {
+        self.ask(Command::ClearPrefixCache)
+    }
+
     fn ask<T>(&self, command: impl FnOnce(Sender<T>) -> Command) -> Result<T, SubmitError> {
         let (reply, answer) = channel();
-        let stopped = || SubmitError::Stopped;
-        self.commands.as_ref().ok_or_else(stopped)?.send(command(reply)).map_err(|_| stopped())?;
-        answer.recv().map_err(|_| stopped())
+        self.send(command(reply))?;
+        answer.recv().map_err(|_| SubmitError::Stopped)
+    }
+
+    fn send(&self, command: Command) -> Result<(), SubmitError> {
+        let commands = self.commands.as_ref().ok_or(SubmitError::Stopped)?;
+        commands.send(command).map_err(|_| SubmitError::Stopped)
     }
 }
 
@@ -190,45 +237,32 @@ fn run<B: Backend>(mut core: Core<B>, inbox: &Receiver<Command>) {
 }
 
 fn obey<B: Backend>(core: &mut Core<B>, command: Command) {
-    // Whoever asked may be gone; the answer is then of no use to anyone.
+    let handle = |id, taken: Result<Arc<Shared>, SubmitError>| taken.map(|shared| Handle { id, shared });
     match command {
-        Command::Submit { id, request, events, reply } => {
-            let _ = reply.send(core.enqueue(id, *request, sink(events)));
+        Command::Submit { id, request, sink, reply } => reply(handle(id, core.enqueue(id, *request, sink))),
+        Command::Append { session, prompt, generation, sink, reply } => {
+            reply(handle(session, core.enqueue_turn(session, prompt, *generation, sink)));
         }
-        Command::Append { session, prompt, generation, events, reply } => {
-            let _ = reply.send(core.enqueue_turn(session, prompt, *generation, sink(events)));
+        Command::Resume { session, prompt, system_tokens, generation, sink, reply } => {
+            reply(handle(session, core.enqueue_resumed(session, prompt, system_tokens, *generation, sink)));
         }
-        Command::Resume { session, prompt, system_tokens, generation, events, reply } => {
-            let _ = reply.send(core.enqueue_resumed(session, prompt, system_tokens, *generation, sink(events)));
-        }
-        Command::Release { session, reply } => {
-            let _ = reply.send(core.release(session));
-        }
-        Command::Pages(reply) => {
-            let _ = reply.send(core.pages());
-        }
-        Command::Check(reply) => {
-            let _ = reply.send(core.check_integrity());
-        }
+        // Whoever asked may be gone; the answer is then of no use to anyone.
+        Command::Release { session, reply } => drop(reply.send(core.release(session))),
+        Command::ClearPrefixCache(reply) => drop(reply.send(core.clear_prefix_cache())),
+        Command::Pages(reply) => drop(reply.send(core.pages())),
+        Command::Check(reply) => drop(reply.send(core.check_integrity())),
     }
+    core.publish();
 }
 
-fn sink(events: Sender<Event>) -> Sink {
-    Box::new(move |event| {
-        let _ = events.send(event);
-    })
-}
-
-/// The events of one turn, in order; the last is [`Event::Finished`] or [`Event::Failed`]. Dropping it before
-/// the end cancels, and no session is kept.
-#[derive(Debug)]
-pub struct Stream {
+/// A request that was taken: to watch it and to give it up. Dropping it does neither.
+#[derive(Clone, Debug)]
+pub struct Handle {
     id: u64,
-    events: Receiver<Event>,
     shared: Arc<Shared>,
 }
 
-impl Stream {
+impl Handle {
     /// The request's id, and the session's when it is kept.
     pub fn id(&self) -> u64 {
         self.id
@@ -239,6 +273,31 @@ impl Stream {
         self.shared.cancelled.store(true, Ordering::Relaxed);
     }
 
+    /// Slots of each layer after the latest step. `[layers]`
+    pub fn slots(&self) -> Vec<usize> {
+        self.shared.slots.iter().map(|s| s.load(Ordering::Relaxed)).collect()
+    }
+}
+
+/// The events of one turn, in order; the last is [`Event::Finished`] or [`Event::Failed`]. Dropping it before
+/// the end cancels, and no session is kept.
+#[derive(Debug)]
+pub struct Stream {
+    handle: Handle,
+    events: Receiver<Event>,
+}
+
+impl Stream {
+    /// The request's id, and the session's when it is kept.
+    pub fn id(&self) -> u64 {
+        self.handle.id
+    }
+
+    /// Gives up; the last event still comes.
+    pub fn cancel(&self) {
+        self.handle.cancel();
+    }
+
     /// The rest of the events, at once: waits for the end.
     pub fn into_events(mut self) -> Vec<Event> {
         self.by_ref().collect()
@@ -246,7 +305,7 @@ impl Stream {
 
     /// Slots of each layer after the latest step. `[layers]`
     pub fn slots(&self) -> Vec<usize> {
-        self.shared.slots.iter().map(|s| s.load(Ordering::Relaxed)).collect()
+        self.handle.slots()
     }
 }
 
@@ -260,7 +319,7 @@ impl Iterator for Stream {
 
 impl Drop for Stream {
     fn drop(&mut self) {
-        self.shared.abandoned.store(true, Ordering::Relaxed);
+        self.handle.shared.abandoned.store(true, Ordering::Relaxed);
         self.cancel();
     }
 }

@@ -25,6 +25,15 @@ pub enum Event {
     Tail(String),
     /// A layer was cut.
     Round(Round),
+    /// What a round left out, right after it, for requests that are traced.
+    Forgot {
+        /// The layer.
+        layer: usize,
+        /// The lane, where lanes are cut each on its own.
+        lane: Option<usize>,
+        /// Positions whose slots are gone, ascending.
+        positions: Vec<u32>,
+    },
     /// The turn ended as it should.
     Finished(Box<Finished>),
     /// The turn ended by a fault. Its cache is gone.
@@ -65,6 +74,8 @@ pub enum Limit {
     MaxTokens(usize),
     /// Positions of the model, counting every token ever fed.
     Positions(usize),
+    /// New tokens that the whole pool has room for; the request left the number open.
+    Memory(usize),
 }
 
 impl std::fmt::Display for Limit {
@@ -72,6 +83,7 @@ impl std::fmt::Display for Limit {
         match self {
             Limit::MaxTokens(n) => write!(f, "max_tokens {n}"),
             Limit::Positions(n) => write!(f, "the model's {n} positions"),
+            Limit::Memory(n) => write!(f, "the {n} new tokens that the KV memory has room for (--kv-memory)"),
         }
     }
 }
@@ -123,6 +135,10 @@ pub struct KvReport {
     pub rounds: Vec<usize>,
     /// Slots forgotten, summed over layers.
     pub evicted: usize,
+    /// Rounds that cut deeper than the policy would have, because the pool was nearly full (elastic requests only).
+    pub tightened: usize,
+    /// Times that the cache left the pool for a while to make room for older requests.
+    pub parked: usize,
     /// Score dropped over score before, per round.
     pub dropped_mass: DroppedMass,
     /// Sparsity of each layer's scores now, from 0 (flat) to 1 (one slot has all): `hoyer` of policies.md, the mean over
@@ -170,14 +186,22 @@ pub enum Failure {
     /// Biases ban every token.
     #[error("no token can be sampled: logit_bias bans the whole vocabulary")]
     NothingToSample,
-    /// Kept sessions hold the memory that the request needs, and nothing runs that could free any.
-    #[error("{needed} bytes of KV memory are needed, and {sessions} kept sessions hold too much of it: release some")]
+    /// Kept sessions hold the memory that the request needs, nothing runs that could free any, and they cannot be parked.
+    #[error(
+        "{needed} bytes of KV memory are needed, and {sessions} kept sessions hold too much of it and cannot be moved out: \
+         release some, or give the engine a folder with room for them (--park-dir)"
+    )]
     SessionsHoldMemory {
         /// Worst case of the request, bytes.
         needed: u64,
         /// Sessions that hold pages or wait for some.
         sessions: usize,
     },
+    /// The cache had to make room and could not be moved out of the pool, or not back.
+    #[error(
+        "the KV cache could not be parked outside the pool: {0}; give the engine a folder with room (--park-dir) or more memory"
+    )]
+    Parking(String),
     /// The engine was stopped.
     #[error("the engine was stopped")]
     Stopped,

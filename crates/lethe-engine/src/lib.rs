@@ -1,9 +1,10 @@
 //! The engine: requests in, tokens out, caches that forget in between.
 //!
 //! ```text
-//! Engine::submit -> Core: queue -> admit (worst case reserved) -> Plan (ragged batch: decodes, then prompt chunks)
+//! Engine::submit -> Core: queue -> admit (room for the prompt) -> Plan (ragged batch: decodes, then prompt chunks)
 //!   -> Decoder::forward over the caches -> mass into scores -> sample -> Event::Token
 //!   -> rounds: policy -> keep set -> pages freed
+//! pool dry -> prefix cache evicted -> idle sessions parked -> youngest sequence parked, and back when there is room
 //! ```
 //!
 //! Greedy output of a request does not depend on what else is in the batch, on chunk sizes or on threads: same bits.
@@ -14,18 +15,23 @@ mod batch;
 mod core;
 mod engine;
 mod event;
+mod load;
+mod making_room;
 mod memory;
 mod options;
+mod parking;
 mod request;
 mod resume;
 mod rounds;
 mod sampling;
 mod sequence;
+mod submit;
 mod thinking;
 
 pub use crate::core::Core;
-pub use engine::{Engine, Stream};
+pub use engine::{Engine, Handle, Stream};
 pub use event::{DroppedMass, Event, Failure, FinishReason, Finished, KvReport, Limit, Round, Timing, Usage};
+pub use load::Load;
 pub use memory::{BadMemoryAmount, MemoryAmount, available_memory, human_bytes};
 pub use options::{EngineError, EngineOptions};
 pub use request::{Generation, Request, SubmitError};

@@ -1,5 +1,7 @@
 //! How large an engine is, and why one cannot be made.
 
+use std::path::PathBuf;
+
 use lethe_kv::KvDtype;
 
 /// Limits and sizes of an engine.
@@ -15,6 +17,19 @@ pub struct EngineOptions {
     pub max_batched_tokens: usize,
     /// Most rows of one prompt in a step.
     pub prefill_chunk: usize,
+    /// Most positions of a sequence; `None` is what the model has.
+    pub max_model_len: Option<usize>,
+    /// Most requests that wait for their turn; more are refused.
+    pub max_queue: usize,
+    /// Slots in every lane that a sequence is promised beyond what it holds, at admission and after a round: about as many as come
+    /// between two rounds. More make others wait for room that may never be used, fewer park sequences more often.
+    pub head_room: usize,
+    /// Keep complete pages of earlier prompts while nobody needs their room, and lend them to prompts that begin alike.
+    pub prefix_cache: bool,
+    /// Bytes outside the pool for sequences that had to make room; more go to files.
+    pub park_memory: u64,
+    /// Where these files are made, without a name; `None` is the system's place for temporary files.
+    pub park_dir: Option<PathBuf>,
 }
 
 impl Default for EngineOptions {
@@ -25,6 +40,12 @@ impl Default for EngineOptions {
             max_num_seqs: 1,
             max_batched_tokens: 512,
             prefill_chunk: 512,
+            max_model_len: None,
+            max_queue: 1024,
+            head_room: 128,
+            prefix_cache: false,
+            park_memory: 1 << 30,
+            park_dir: None,
         }
     }
 }
@@ -54,6 +75,14 @@ pub enum EngineError {
         asked: u64,
         /// Bytes available.
         available: u64,
+    },
+    /// More positions than the model was made for.
+    #[error("max_model_len is {asked}, the model has {limit} positions")]
+    TooLong {
+        /// Positions asked for.
+        asked: usize,
+        /// Positions of the model.
+        limit: usize,
     },
     /// A limit of zero, or a batch that cannot hold one row of every sequence.
     #[error("{0}")]

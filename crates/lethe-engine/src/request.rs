@@ -15,6 +15,11 @@ pub struct Request {
     pub system_tokens: usize,
     /// The policy that cuts the cache.
     pub policy: PolicySpec,
+    /// Whether it may cut deeper than it would while the pool is nearly full, so that nobody has to leave it. The output then
+    /// depends on what else runs.
+    pub elastic: bool,
+    /// Whether to tell which positions each round forgets ([`crate::Event::Forgot`]).
+    pub trace: bool,
     /// How to generate.
     pub generation: Generation,
 }
@@ -22,7 +27,8 @@ pub struct Request {
 impl Request {
     /// A greedy request with the default policy.
     pub fn new(prompt: Vec<u32>) -> Request {
-        Request { prompt, system_tokens: 0, policy: PolicySpec::default(), generation: Generation::default() }
+        let (policy, generation) = (PolicySpec::default(), Generation::default());
+        Request { prompt, system_tokens: 0, policy, elastic: false, trace: false, generation }
     }
 }
 
@@ -83,6 +89,17 @@ pub enum SubmitError {
         /// The pool, bytes.
         limit: u64,
     },
+    /// As many requests wait as may.
+    #[error("{waiting} requests wait already, and no more than {limit} may: try again later")]
+    QueueFull {
+        /// Requests that wait.
+        waiting: usize,
+        /// Most that may.
+        limit: usize,
+    },
+    /// Elastic, with a policy that forgets nothing.
+    #[error("`full` forgets nothing, so it cannot be elastic: choose another policy, such as lethe or auto")]
+    ElasticFull,
     /// The system message is longer than the prompt.
     #[error("system_tokens is {system}, the prompt has {prompt} tokens")]
     SystemTooLong {

@@ -50,14 +50,14 @@ impl<B: Backend> Core<B> {
         generation: Generation,
         sink: Sink,
     ) -> Result<Arc<Shared>, SubmitError> {
-        let at = self.parked(session)?;
+        let at = self.kept(session)?;
         if system_tokens > prompt.len() {
             return Err(SubmitError::SystemTooLong { system: system_tokens, prompt: prompt.len() });
         }
-        let hit = self.parked[at].hit(&prompt);
+        let hit = self.kept[at].hit(&prompt);
         let mut turn = self.turn(prompt, 0, 0, generation)?;
         turn.restart = Some(Restart { hit, system: system_tokens as u32 });
-        self.enqueue_parked(at, turn, sink)
+        self.enqueue_kept(at, turn, sink)
     }
 }
 
@@ -66,14 +66,23 @@ impl Sequence {
     /// one of them, and the queries whose attention becomes scores are not among them.
     fn hit(&self, prompt: &[u32]) -> usize {
         let same = self.tokens.iter().zip(prompt).take_while(|(a, b)| a == b).count();
-        let pristine = self.cache.as_ref().map_or(0, |c| c.pristine());
+        let pristine = match (&self.cache, &self.stored) {
+            (Some(cache), _) => cache.pristine(),
+            (None, Some(stored)) => stored.cache.pristine(),
+            (None, None) => 0,
+        };
+        same.min(pristine).min(self.reusable(prompt.len()))
+    }
+
+    /// How many tokens at the front of a prompt of `len` may come from elsewhere without changing a score.
+    pub(crate) fn reusable(&self, len: usize) -> usize {
         let counting = match self.scoring {
             None => 0,
             Some(Scoring { prefill: Prefill::Window(window), .. }) => window,
             Some(Scoring { prefill: Prefill::Sum, .. }) => return 0,
         };
         // the last token is always computed: its logits choose the first of the answer
-        same.min(pristine).min(prompt.len().saturating_sub(counting.max(1)))
+        len.saturating_sub(counting.max(1))
     }
 
     /// Cuts an admitted session to the front that the new prompt shares, as if that much of it had just been read.

@@ -1,6 +1,6 @@
 //! Rounds: between steps, layers over their trigger ask the policy for a keep set and forget the rest.
 
-use lethe_kv::{SeqCache, Storage};
+use lethe_kv::{PAGE_SLOTS, SeqCache, Storage};
 use lethe_policy::{LayerState, LayerStatus, Layers, Scratch, View};
 
 use crate::event::{Event, Round};
@@ -47,12 +47,12 @@ impl Layers for AllLayers<'_> {
     }
 }
 
-/// Runs the rounds that are due after a step of `seq`.
+/// Runs the rounds that are due after a step of `seq`. Returns how many.
 ///
 /// # Errors
 /// What the policy or the cache refused; the sequence must end.
-pub(crate) fn run(seq: &mut Sequence, kv: &mut dyn Storage, scratch: &mut RoundScratch) -> Result<(), String> {
-    let cache = seq.cache.as_mut().expect("only admitted sequences run");
+pub(crate) fn run(seq: &mut Sequence, kv: &mut dyn Storage, scratch: &mut RoundScratch) -> Result<usize, String> {
+    let cache = seq.cache.as_ref().expect("only admitted sequences run");
     let RoundScratch { policy: work, status, due } = scratch;
     status.clear();
     status.extend(seq.states.iter().enumerate().map(|(l, &state)| LayerStatus {
@@ -63,47 +63,108 @@ pub(crate) fn run(seq: &mut Sequence, kv: &mut dyn Storage, scratch: &mut RoundS
     due.clear();
     seq.policy.due(status, due);
     if due.is_empty() {
-        return Ok(());
+        return Ok(0);
     }
     let shares = seq.policy.allocate(&AllLayers(cache), work);
     for &layer in due.iter() {
-        let before = status[layer].n;
         let cap = shares.then(|| work.caps[layer]);
-        let mut dropped = 0;
-        let (mut lost, mut whole) = (0.0, 0.0);
-        let mut cut = |cache: &mut SeqCache, work: &Scratch, lane: Option<usize>| {
-            let scores = cache.scores(layer, lane.unwrap_or(0));
-            let all: f64 = scores.iter().map(|&s| f64::from(s)).sum();
-            let kept: f64 = work.keep.iter().map(|&i| f64::from(scores[i])).sum();
-            dropped += scores.len() - work.keep.len();
-            (lost, whole) = (lost + (all - kept).max(0.0), whole + all);
-            match lane {
-                None => cache.retain(kv, layer, &work.keep),
-                Some(h) => cache.retain_lane(kv, layer, h, &work.keep),
-            }
-            .map_err(|e| e.to_string())
-        };
-        let state = seq.states[layer];
-        match seq.policy.granularity() {
-            lethe_policy::Granularity::Layer => {
-                seq.states[layer] = seq.policy.keep(&view(cache, layer, None), cap, state, work);
-                cut(cache, work, None)?;
-            }
-            lethe_policy::Granularity::Head => {
-                // Lanes are cut from one state; the layer goes on from the fullest.
-                let mut fullest = None;
-                for h in 0..cache.shape().kv_heads {
-                    let next = seq.policy.keep(&view(cache, layer, Some(h)), cap, state, work);
-                    cut(cache, work, Some(h))?;
-                    fullest = Some(fullest.map_or(next, |f: LayerState| if next.left > f.left { next } else { f }));
-                }
-                seq.states[layer] = fullest.unwrap_or(state);
-            }
-        }
-        let dropped_mass = if whole > 0.0 { lost / whole } else { 0.0 };
-        seq.stats.round(layer, dropped, dropped_mass);
-        let after = layer_len(cache, layer);
-        (seq.sink)(Event::Round(Round { layer, position: seq.position, before, after, dropped_mass }));
+        cut(seq, kv, work, layer, cap)?;
     }
-    Ok(())
+    Ok(due.len())
+}
+
+/// Cuts every layer that holds a page more than `cap`, and than its last round left, down to it as far as the policy will.
+/// Returns how many dropped something.
+///
+/// # Errors
+/// See [`run`].
+pub(crate) fn tighten(
+    seq: &mut Sequence,
+    kv: &mut dyn Storage,
+    scratch: &mut RoundScratch,
+    cap: usize,
+) -> Result<usize, String> {
+    let mut rounds = 0;
+    for layer in 0..seq.states.len() {
+        if layer_len(seq.cache(), layer) >= cap.max(seq.states[layer].left) + PAGE_SLOTS {
+            let dropped = cut(seq, kv, &mut scratch.policy, layer, Some(cap))?;
+            rounds += usize::from(dropped > 0);
+        }
+    }
+    seq.stats.tightened += rounds;
+    Ok(rounds)
+}
+
+/// One round of one layer. Returns how many slots were dropped.
+fn cut(
+    seq: &mut Sequence,
+    kv: &mut dyn Storage,
+    work: &mut Scratch,
+    layer: usize,
+    cap: Option<usize>,
+) -> Result<usize, String> {
+    let cache = seq.cache.as_mut().expect("only admitted sequences run");
+    let before = layer_len(cache, layer);
+    let mut dropped = 0;
+    let (mut lost, mut whole) = (0.0, 0.0);
+    let mut forgotten = Vec::new(); // allocates only when somebody wants to know
+    let mut cut = |cache: &mut SeqCache, work: &Scratch, lane: Option<usize>| {
+        let scores = cache.scores(layer, lane.unwrap_or(0));
+        let all: f64 = scores.iter().map(|&s| f64::from(s)).sum();
+        let kept: f64 = work.keep.iter().map(|&i| f64::from(scores[i])).sum();
+        dropped += scores.len() - work.keep.len();
+        (lost, whole) = (lost + (all - kept).max(0.0), whole + all);
+        if seq.trace {
+            forgotten.push((lane, without(cache.positions(layer, lane.unwrap_or(0)), &work.keep)));
+        }
+        match lane {
+            None => cache.retain(kv, layer, &work.keep),
+            Some(h) => cache.retain_lane(kv, layer, h, &work.keep),
+        }
+        .map_err(|e| e.to_string())
+    };
+    let state = seq.states[layer];
+    match seq.policy.granularity() {
+        lethe_policy::Granularity::Layer => {
+            seq.states[layer] = seq.policy.keep(&view(cache, layer, None), cap, state, work);
+            cut(cache, work, None)?;
+        }
+        lethe_policy::Granularity::Head => {
+            // Lanes are cut from one state; the layer goes on from the fullest.
+            let mut fullest = None;
+            for h in 0..cache.shape().kv_heads {
+                let next = seq.policy.keep(&view(cache, layer, Some(h)), cap, state, work);
+                cut(cache, work, Some(h))?;
+                fullest = Some(fullest.map_or(next, |f: LayerState| if next.left > f.left { next } else { f }));
+            }
+            seq.states[layer] = fullest.unwrap_or(state);
+        }
+    }
+    let dropped_mass = if whole > 0.0 { lost / whole } else { 0.0 };
+    seq.stats.round(layer, dropped, dropped_mass);
+    let after = layer_len(cache, layer);
+    (seq.sink)(Event::Round(Round { layer, position: seq.position, before, after, dropped_mass }));
+    for (lane, positions) in forgotten {
+        (seq.sink)(Event::Forgot { layer, lane, positions });
+    }
+    Ok(dropped)
+}
+
+/// The positions whose slots a keep set leaves out.
+fn without(positions: &[u32], keep: &[usize]) -> Vec<u32> {
+    let mut keep = keep.iter().peekable();
+    let mut kept = |slot: &usize| keep.next_if_eq(&slot).is_some();
+    positions.iter().enumerate().filter(|(slot, _)| !kept(slot)).map(|(_, &position)| position).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_kept_is_forgotten() {
+        assert_eq!(without(&[0, 3, 4, 9], &[0, 2]), [3, 9]);
+        assert!(without(&[0, 3], &[0, 1]).is_empty());
+        assert_eq!(without(&[5, 7], &[]), [5, 7]);
+    }
 }

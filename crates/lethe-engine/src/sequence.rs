@@ -10,6 +10,7 @@ use lethe_model::{Detokenizer, Span};
 use lethe_policy::{LayerState, Policy, Prefill, ProtectPrompt, Scoring, fold};
 
 use crate::event::{DroppedMass, Event, Finished, KvReport, Limit, Timing, Usage};
+use crate::parking::Stored;
 use crate::request::Generation;
 use crate::resume::Restart;
 use crate::sampling::{SampleScratch, Sampler};
@@ -35,6 +36,8 @@ pub(crate) struct KvStats {
     peak_slots: Vec<usize>, // [layers]
     rounds: Vec<usize>,     // [layers]
     pub(crate) evicted: usize,
+    pub(crate) tightened: usize,
+    pub(crate) parked: usize,
     dropped_sum: f64,
     dropped_max: f64,
     peak_bytes: u64,
@@ -50,6 +53,8 @@ impl KvStats {
             peak_slots: vec![0; layers],
             rounds: vec![0; layers],
             evicted: 0,
+            tightened: 0,
+            parked: 0,
             dropped_sum: 0.0,
             dropped_max: 0.0,
             peak_bytes: 0,
@@ -96,8 +101,18 @@ pub(crate) struct Sequence {
     pub(crate) policy: Box<dyn Policy>,
     pub(crate) scoring: Option<Scoring>,
     pub(crate) states: Vec<LayerState>, // [layers]
+    /// Its place in the order of service: when its turn was asked for.
+    pub(crate) arrival: u64,
+    /// May be cut deeper while the pool is short.
+    pub(crate) elastic: bool,
+    /// Tells of every slot that is forgotten.
+    pub(crate) trace: bool,
+    /// While the pool is short: what an elastic sequence is cut to, and for how many steps so far.
+    pub(crate) tight: Option<(usize, usize)>,
     /// `None` while it waits for admission.
     pub(crate) cache: Option<SeqCache>,
+    /// The cache outside the pool, where it had to make room.
+    pub(crate) stored: Option<Stored>,
     pub(crate) stats: KvStats,
     /// Most slots of a layer in this turn, as admitted.
     pub(crate) bound: usize,
@@ -183,7 +198,12 @@ impl Sequence {
             scoring: policy.scoring(),
             states: vec![policy.start(); layers],
             policy,
+            arrival: 0,
+            elastic: false,
+            trace: false,
+            tight: None,
             cache: None,
+            stored: None,
             stats: KvStats::new(layers),
             bound: 0,
             pending: None,
@@ -204,6 +224,20 @@ impl Sequence {
         self.cache.as_mut().expect("only admitted sequences run")
     }
 
+    /// Slots of its longest layer, in the pool or outside.
+    pub(crate) fn slots(&self) -> usize {
+        let stored = || self.stored.as_ref().map_or(0, |s| s.cache.max_len());
+        self.cache.as_ref().map_or_else(stored, SeqCache::max_len)
+    }
+
+    /// The first `tokens` tokens of a new prompt are in the cache: the prefix cache had them.
+    pub(crate) fn found(&mut self, tokens: usize) {
+        self.turn.fed = tokens;
+        self.turn.cached = tokens;
+        self.position = tokens as u32;
+        self.tokens.extend_from_slice(&self.turn.feed[..tokens]);
+    }
+
     pub(crate) fn cancelled(&self) -> bool {
         self.shared.cancelled.load(Ordering::Relaxed)
     }
@@ -212,11 +246,12 @@ impl Sequence {
         self.shared.abandoned.load(Ordering::Relaxed)
     }
 
-    /// Marks for the slots of a new turn: with `newest`, earlier prompts lose theirs. A restart begins all anew.
+    /// Marks for the slots of a new turn: with `newest`, earlier prompts lose theirs (what the prefix cache lent is none).
+    /// A restart begins all anew.
     pub(crate) fn begin_turn(&mut self) {
         if let Some(restart) = self.turn.restart {
             self.restart(restart);
-        } else if self.policy.protect_prompt() == ProtectPrompt::Newest {
+        } else if self.policy.protect_prompt() == ProtectPrompt::Newest && self.turn.cached == 0 {
             let system = self.system;
             self.cache_mut().pin(|position| position < system);
         }
@@ -341,6 +376,8 @@ impl Sequence {
             mean_slots: mean(s.slots_sum) / layers as f64,
             rounds: s.rounds.clone(),
             evicted: s.evicted,
+            tightened: s.tightened,
+            parked: s.parked,
             dropped_mass: DroppedMass {
                 mean: if rounds == 0 { 0.0 } else { s.dropped_sum / rounds as f64 },
                 max: s.dropped_max,

@@ -76,7 +76,11 @@ fn engines_of_no_size_are_refused() {
     let none = EngineOptions { max_num_seqs: 0, ..options(1) };
     assert!(matches!(Core::new(model.clone(), none), Err(EngineError::BadLimit(_))));
     let none = EngineOptions { max_batched_tokens: 1, ..options(2) };
-    assert!(matches!(Core::new(model, none), Err(EngineError::BadLimit(_))));
+    assert!(matches!(Core::new(model.clone(), none), Err(EngineError::BadLimit(_))));
+    let none = EngineOptions { max_queue: 0, ..options(1) };
+    assert!(matches!(Core::new(model.clone(), none), Err(EngineError::BadLimit(_))));
+    let long = EngineOptions { max_model_len: Some(4097), ..options(1) };
+    assert!(matches!(Core::new(model, long), Err(EngineError::TooLong { asked: 4097, limit: 4096 })));
 }
 
 /// The embedded model with one weight of layer 3 so large that its output overflows.

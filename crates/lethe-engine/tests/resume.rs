@@ -184,7 +184,8 @@ fn a_session_may_be_resumed_and_appended_to_in_any_order() {
 fn a_refused_resume_leaves_its_session() {
     let model = reasoner(1);
     let prompt = problems()[0].prompt.clone();
-    let small = EngineOptions { kv_memory: 2 << 20, ..options(2) };
+    let nowhere = Some("/nowhere/at/all".into());
+    let small = EngineOptions { kv_memory: 2 << 20, park_memory: 0, park_dir: nowhere, ..options(2) };
     let on = |n| Generation { ignore_eos: true, ..keep(n) };
     let mut core = Core::new(Arc::clone(&model), small).unwrap();
     for id in [1, 2] {
@@ -203,9 +204,10 @@ fn a_refused_resume_leaves_its_session() {
     assert!(matches!(refuse(&mut core, &[5; 4096], 0, on(5)), SubmitError::PromptTooLong { .. }));
     let (_, sink) = outcome();
     assert!(matches!(core.resume(9, prompt.clone(), 0, on(5), sink), Err(SubmitError::UnknownSession(9))));
-    // the other session holds what this turn would need
+    // the other session holds what this turn would need to begin
     let (late, sink) = outcome();
-    core.resume(1, prompt.clone(), 0, Generation { keep: false, ..on(150) }, sink).unwrap();
+    let longer = [&prompt[..], &[5; 130]].concat();
+    core.resume(1, longer, 0, Generation { keep: false, ..on(20) }, sink).unwrap();
     while core.step() {}
     assert!(late.lock().unwrap().failed.as_ref().unwrap().to_string().contains("release"));
     core.check_integrity().unwrap();

@@ -177,12 +177,45 @@ fn a_later_turn_stays_within_what_was_reserved_for_it() {
     assert!(neighbour.lock().unwrap().done.is_some());
 }
 
+/// A pool that one session fills, and nowhere to park it.
+fn crowded(kv_memory: u64) -> EngineOptions {
+    EngineOptions { kv_memory, park_memory: 0, park_dir: Some("/nowhere/at/all".into()), ..options(2) }
+}
+
 #[test]
-fn sessions_that_hold_all_memory_are_named_and_nothing_hangs() {
+fn sessions_make_room_for_requests_and_come_back() {
     let model = reasoner(1);
     let prompt = problems()[0].prompt.clone();
+    let on = |n| Generation { ignore_eos: true, ..keep(n) };
+    let second = |options: EngineOptions, others: u64| {
+        let mut core = Core::new(Arc::clone(&model), options).unwrap();
+        for id in 0..=others {
+            let (place, sink) = outcome();
+            core.submit(id, Request { generation: on(60), ..request(&prompt, "full", 1) }, sink).unwrap();
+            while core.step() {
+                core.check_integrity().unwrap();
+            }
+            assert!(place.lock().unwrap().done.is_some());
+        }
+        let (place, sink) = outcome();
+        core.append(0, vec![5; 3], on(20), sink).unwrap();
+        while core.step() {
+            core.check_integrity().unwrap();
+        }
+        let outcome = place.lock().unwrap().clone();
+        (outcome.ids().to_vec(), core.load().kept)
+    };
+    let (roomy, kept) = second(options(2), 3);
+    assert_eq!(kept, 4);
     let small = EngineOptions { kv_memory: 1 << 20, ..options(2) };
-    let mut core = Core::new(model, small).unwrap();
+    assert_eq!(second(small, 3), (roomy, 4), "four sessions in a pool for one");
+}
+
+#[test]
+fn sessions_that_hold_all_memory_and_cannot_leave_are_named_and_nothing_hangs() {
+    let model = reasoner(1);
+    let prompt = problems()[0].prompt.clone();
+    let mut core = Core::new(model, crowded(1 << 20)).unwrap();
     let (_, sink) = outcome();
     let on = Generation { ignore_eos: true, ..keep(60) };
     core.submit(1, Request { generation: on.clone(), ..request(&prompt, "full", 1) }, sink).unwrap();
@@ -194,7 +227,8 @@ fn sessions_that_hold_all_memory_are_named_and_nothing_hangs() {
         steps += 1;
         assert!(steps < 100, "it waits for ever");
     }
-    assert!(late.lock().unwrap().failed.as_ref().unwrap().to_string().contains("release"));
+    let why = late.lock().unwrap().failed.as_ref().unwrap().to_string();
+    assert!(why.contains("release") && why.contains("park"), "{why}");
     core.check_integrity().unwrap();
     // the session itself is as it was
     let (next, sink) = outcome();
@@ -207,8 +241,7 @@ fn sessions_that_hold_all_memory_are_named_and_nothing_hangs() {
 fn a_turn_that_does_not_fit_leaves_its_session_as_it_was() {
     let model = reasoner(1);
     let prompt = problems()[0].prompt.clone();
-    let small = EngineOptions { kv_memory: 2 << 20, ..options(2) };
-    let mut core = Core::new(model, small).unwrap();
+    let mut core = Core::new(model, crowded(2 << 20)).unwrap();
     let turn =
         |n: usize, keep: bool| Generation { max_tokens: Some(n), ignore_eos: true, keep, ..Generation::default() };
     for id in [1, 2] {

@@ -1,9 +1,12 @@
 //! The ledger: which pages are free, how many owners the others have, how many are promised.
 //!
-//! Admission is by reserved worst case: a sequence gets a [`Grant`] for the most pages it can ever hold at once, and
+//! Nothing is taken that was not promised: a sequence gets a [`Grant`] for the pages it may hold, which can grow, and
 //! the grants of all sequences together never exceed the pool. Since a page is held under at least one grant,
 //! `distinct pages held <= sum of held <= sum of grants <= total`, so taking a page within a grant never fails, and
 //! neither does copying a shared page (a shared page is counted in every grant that holds it).
+//!
+//! Pages of the prefix cache are the exception: they are *lent*. A lent page counts in the grant of the cache that lends
+//! it and in no other, however many sequences hold it; who wants to write one takes a page of its own first.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -13,8 +16,38 @@ use crate::{KvError, PageId};
 pub(crate) struct Books {
     pub(crate) free: Vec<PageId>, // stack: the page freed last is the one still in cache
     pub(crate) owners: Vec<u32>,  // [total]
+    pub(crate) lent: Vec<bool>,   // [total], charged to the prefix cache, which is one of the owners
     committed: usize,
-    shared: usize, // pages with more than one owner
+    shared: usize, // pages that more than one sequence holds
+}
+
+impl Books {
+    /// Sequences that hold a page.
+    pub(crate) fn holders(&self, page: PageId) -> u32 {
+        self.owners[page as usize] - u32::from(self.lent[page as usize])
+    }
+
+    fn add_holder(&mut self, page: PageId) {
+        self.owners[page as usize] += 1;
+        self.shared += usize::from(self.holders(page) == 2);
+    }
+
+    /// One holder less; the page is free once its last owner has gone.
+    fn drop_holder(&mut self, page: PageId) {
+        self.shared -= usize::from(self.holders(page) == 2);
+        let owners = &mut self.owners[page as usize];
+        *owners -= 1;
+        if *owners == 0 {
+            self.free.push(page);
+        }
+    }
+
+    fn take_free(&mut self) -> Result<PageId, KvError> {
+        let total = self.owners.len();
+        let page = self.free.pop().ok_or(KvError::OutOfPages { needed: 1, available: 0, total })?;
+        self.owners[page as usize] = 1;
+        Ok(page)
+    }
 }
 
 /// Shared bookkeeping of one pool's pages. Clones are handles to the same books.
@@ -28,7 +61,7 @@ impl Ledger {
     /// Books for `total` pages, all free.
     pub fn new(total: usize) -> Ledger {
         let free = (0..total as PageId).rev().collect();
-        let books = Books { free, owners: vec![0; total], committed: 0, shared: 0 };
+        let books = Books { free, owners: vec![0; total], lent: vec![false; total], committed: 0, shared: 0 };
         Ledger { books: Arc::new(Mutex::new(books)), total }
     }
 
@@ -47,7 +80,7 @@ impl Ledger {
         self.total - self.books().committed
     }
 
-    /// Pages with more than one owner.
+    /// Pages that more than one sequence holds.
     pub fn shared(&self) -> usize {
         self.books().shared
     }
@@ -89,7 +122,12 @@ impl Grant {
         self.pages
     }
 
-    /// Pages now held under this grant.
+    /// Pages promised and not held.
+    pub fn room(&self) -> usize {
+        self.pages - self.held
+    }
+
+    /// Pages now held under this grant; lent ones are not among them.
     pub fn held(&self) -> usize {
         self.held
     }
@@ -121,24 +159,21 @@ impl Grant {
         if self.held == self.pages {
             return Err(KvError::GrantSpent { pages: self.pages });
         }
-        let page = take_free(&mut self.ledger.books(), self.ledger.total)?;
+        let page = self.ledger.books().take_free()?;
         self.held += 1;
         Ok(page)
     }
 
-    /// One more owner for a page that another grant holds.
+    /// One more holder for a page that another sequence holds; free of charge where it is lent.
     pub(crate) fn share(&mut self, page: PageId) -> Result<(), KvError> {
-        if self.held == self.pages {
-            return Err(KvError::GrantSpent { pages: self.pages });
-        }
         let mut books = self.ledger.books();
-        let owners = &mut books.owners[page as usize];
-        *owners += 1;
-        if *owners == 2 {
-            books.shared += 1;
+        if !books.lent[page as usize] {
+            if self.held == self.pages {
+                return Err(KvError::GrantSpent { pages: self.pages });
+            }
+            self.held += 1;
         }
-        drop(books);
-        self.held += 1;
+        books.add_holder(page);
         Ok(())
     }
 
@@ -147,18 +182,70 @@ impl Grant {
         self.ledger.books().owners[page as usize] > 1
     }
 
+    /// Whether the page is the prefix cache's, so that writing it takes one more of our own.
+    pub(crate) fn is_lent(&self, page: PageId) -> bool {
+        self.ledger.books().lent[page as usize]
+    }
+
     /// Swaps a shared page for a fresh one of our own.
     pub(crate) fn exchange(&mut self, shared: PageId) -> Result<PageId, KvError> {
         let mut books = self.ledger.books();
-        let fresh = take_free(&mut books, self.ledger.total)?;
-        release(&mut books, shared);
+        let charge = usize::from(books.lent[shared as usize]);
+        if self.held + charge > self.pages {
+            return Err(KvError::GrantSpent { pages: self.pages });
+        }
+        let fresh = books.take_free()?;
+        books.drop_holder(shared);
+        drop(books);
+        self.held += charge;
         Ok(fresh)
     }
 
     /// Returns a page; it is free once its last owner has done so.
     pub(crate) fn give_back(&mut self, page: PageId) {
-        release(&mut self.ledger.books(), page);
-        self.held -= 1;
+        let mut books = self.ledger.books();
+        let charged = !books.lent[page as usize];
+        books.drop_holder(page);
+        drop(books);
+        self.held -= usize::from(charged);
+    }
+
+    /// Makes pages that `from` alone holds lent ones: charged to this grant, and still held by the sequence of `from`. False,
+    /// and nothing is changed, where one of them has another owner.
+    pub(crate) fn adopt(&mut self, from: &mut Grant, pages: &[PageId]) -> bool {
+        let mut books = self.ledger.books();
+        if pages.iter().any(|&p| books.owners[p as usize] != 1 || books.lent[p as usize]) {
+            return false;
+        }
+        for &page in pages {
+            books.owners[page as usize] = 2;
+            books.lent[page as usize] = true;
+        }
+        drop(books);
+        from.held -= pages.len();
+        from.pages -= pages.len();
+        self.held += pages.len();
+        self.pages += pages.len();
+        true
+    }
+
+    /// Frees lent pages of this grant that no sequence holds, and the promise with them. False, and nothing is changed, where
+    /// one of them is held.
+    pub(crate) fn drop_lent(&mut self, pages: &[PageId]) -> bool {
+        let mut books = self.ledger.books();
+        if pages.iter().any(|&p| books.owners[p as usize] != 1) {
+            return false;
+        }
+        for &page in pages {
+            books.lent[page as usize] = false;
+            books.owners[page as usize] = 0;
+            books.free.push(page);
+        }
+        books.committed -= pages.len();
+        drop(books);
+        self.held -= pages.len();
+        self.pages -= pages.len();
+        true
     }
 }
 
@@ -166,22 +253,6 @@ impl Drop for Grant {
     fn drop(&mut self) {
         debug_assert_eq!(self.held, 0, "a grant outlived by its pages");
         self.ledger.books().committed -= self.pages;
-    }
-}
-
-fn take_free(books: &mut Books, total: usize) -> Result<PageId, KvError> {
-    let page = books.free.pop().ok_or(KvError::OutOfPages { needed: 1, available: 0, total })?;
-    books.owners[page as usize] = 1;
-    Ok(page)
-}
-
-fn release(books: &mut Books, page: PageId) {
-    let owners = &mut books.owners[page as usize];
-    *owners -= 1;
-    match *owners {
-        0 => books.free.push(page),
-        1 => books.shared -= 1,
-        _ => {}
     }
 }
 

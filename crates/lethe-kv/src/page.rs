@@ -81,6 +81,12 @@ pub trait Storage {
     fn copy_page(&mut self, from: PageId, to: PageId);
     /// Copies K and V of one slot (compaction). `from` and `to` never are the same slot.
     fn copy_slot(&mut self, from: SlotAt, to: SlotAt);
+    /// Bytes of a page.
+    fn page_bytes(&self) -> usize;
+    /// Copies a page out of the pool. `to [page_bytes]`
+    fn read_page(&self, page: PageId, to: &mut [u8]);
+    /// Copies a page back into the pool, as [`Storage::read_page`] gave it. `from [page_bytes]`
+    fn write_page(&mut self, page: PageId, from: &[u8]);
 }
 
 /// All pages, read-only: page `p` starts at `p * page_elems(head_dim)`, with eight bits at `p * int8::page_bytes(head_dim)`.
@@ -192,6 +198,52 @@ impl Storage for Arena {
             }
         }
     }
+
+    fn page_bytes(&self) -> usize {
+        match self.elems {
+            Elems::F16(_) => KvDtype::F16.page_bytes(self.head_dim),
+            Elems::F32(_) => KvDtype::F32.page_bytes(self.head_dim),
+            Elems::I8(_) => KvDtype::I8.page_bytes(self.head_dim),
+        }
+    }
+
+    fn read_page(&self, page: PageId, to: &mut [u8]) {
+        match &self.elems {
+            Elems::F16(v) => {
+                let from = page_of(v, page, page_elems(self.head_dim));
+                to.chunks_exact_mut(2).zip(from).for_each(|(to, x)| to.copy_from_slice(&x.to_le_bytes()));
+            }
+            Elems::F32(v) => {
+                let from = page_of(v, page, page_elems(self.head_dim));
+                to.chunks_exact_mut(4).zip(from).for_each(|(to, x)| to.copy_from_slice(&x.to_le_bytes()));
+            }
+            Elems::I8(v) => to.copy_from_slice(page_of(v, page, int8::page_bytes(self.head_dim))),
+        }
+    }
+
+    fn write_page(&mut self, page: PageId, from: &[u8]) {
+        match &mut self.elems {
+            Elems::F16(v) => {
+                let to = page_of_mut(v, page, page_elems(self.head_dim));
+                to.iter_mut().zip(from.as_chunks().0).for_each(|(x, from)| *x = u16::from_le_bytes(*from));
+            }
+            Elems::F32(v) => {
+                let to = page_of_mut(v, page, page_elems(self.head_dim));
+                to.iter_mut().zip(from.as_chunks().0).for_each(|(x, from)| *x = f32::from_le_bytes(*from));
+            }
+            Elems::I8(v) => page_of_mut(v, page, int8::page_bytes(self.head_dim)).copy_from_slice(from),
+        }
+    }
+}
+
+/// One page of `n` elements.
+fn page_of<T>(all: &[T], page: PageId, n: usize) -> &[T] {
+    &all[page as usize * n..][..n]
+}
+
+/// See [`page_of`].
+fn page_of_mut<T>(all: &mut [T], page: PageId, n: usize) -> &mut [T] {
+    &mut all[page as usize * n..][..n]
 }
 
 fn copy_slot<T: Copy>(elems: &mut [T], head_dim: usize, from: SlotAt, to: SlotAt) {

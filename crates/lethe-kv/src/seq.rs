@@ -7,6 +7,7 @@
 use std::ops::Range;
 
 use crate::shape::SLOT_BYTES;
+use crate::track::{self, Layer, Track};
 use crate::{Grant, KvError, KvShape, LaneView, PAGE_SLOTS, PageId, SlotAt, Storage};
 
 /// Whether the lanes of a layer are cut together or each on its own.
@@ -18,64 +19,13 @@ pub enum Granularity {
     Head,
 }
 
-/// Books of the slots of a layer (or lane), all of one length.
-#[derive(Clone, Debug, Default)]
-struct Track {
-    positions: Vec<u32>, // [slots], strictly increasing
-    pinned: Vec<bool>,   // [slots]
-    scores: Vec<f32>,    // [slots]
-    pins: usize,         // how many are pinned
-}
-
-impl Track {
-    fn with_capacity(slots: usize) -> Track {
-        Track {
-            positions: Vec::with_capacity(slots),
-            pinned: Vec::with_capacity(slots),
-            scores: Vec::with_capacity(slots),
-            pins: 0,
-        }
-    }
-
-    fn retain(&mut self, keep: &[usize]) {
-        for (to, &from) in keep.iter().enumerate() {
-            self.positions[to] = self.positions[from];
-            self.pinned[to] = self.pinned[from];
-            self.scores[to] = self.scores[from];
-        }
-        self.positions.truncate(keep.len());
-        self.pinned.truncate(keep.len());
-        self.scores.truncate(keep.len());
-        self.pins = self.pinned.iter().filter(|&&p| p).count();
-    }
-
-    fn truncate(&mut self, slots: usize) {
-        self.positions.truncate(slots);
-        self.pinned.truncate(slots);
-        self.scores.truncate(slots);
-        self.pins = self.pinned.iter().filter(|&&p| p).count();
-    }
-}
-
-#[derive(Clone, Debug)]
-struct Layer {
-    tracks: Vec<Track>,       // [1] or [kv_heads]
-    tables: Vec<Vec<PageId>>, // [kv_heads][ceil(slots / PAGE_SLOTS)]
-}
-
-impl Layer {
-    fn track(&self, lane: usize) -> &Track {
-        &self.tracks[lane % self.tracks.len()]
-    }
-}
-
 /// The cache of one sequence. Dropping it returns every page.
 #[derive(Debug)]
 pub struct SeqCache {
-    shape: KvShape,
-    granularity: Granularity,
-    grant: Grant,
-    layers: Vec<Layer>, // [layers]
+    pub(crate) shape: KvShape,
+    pub(crate) granularity: Granularity,
+    pub(crate) grant: Grant,
+    pub(crate) layers: Vec<Layer>, // [layers]
 }
 
 impl SeqCache {
@@ -124,7 +74,17 @@ impl SeqCache {
 
     /// Slots in a lane.
     pub fn len(&self, layer: usize, lane: usize) -> usize {
-        self.layers[layer].track(lane).positions.len()
+        self.layers[layer].len(lane)
+    }
+
+    /// Pages that `slots` more slots in every lane take: [`SeqCache::append`] of so many finds room in a grant that has them.
+    pub fn needed(&self, slots: usize) -> usize {
+        self.layers.iter().map(|l| l.needed(slots, |p| self.grant.is_lent(p))).sum()
+    }
+
+    /// Pages of the prefix cache among those held. Cutting an unpinned one takes a page of our own for it.
+    pub fn borrowed(&self) -> usize {
+        self.layers.iter().flat_map(|l| &l.tables).map(Vec::len).sum::<usize>() - self.grant.held()
     }
 
     /// True while no layer holds a slot.
@@ -134,7 +94,7 @@ impl SeqCache {
 
     /// Slots of the longest lane of any layer.
     pub fn max_len(&self) -> usize {
-        self.layers.iter().flat_map(|l| &l.tracks).map(|t| t.positions.len()).max().unwrap_or(0)
+        track::max_len(&self.layers)
     }
 
     /// A lane as attention sees it.
@@ -195,18 +155,15 @@ impl SeqCache {
         if positions.is_empty() {
             return Ok(());
         }
-        let Layer { tracks, tables } = &mut self.layers[layer];
-        let mut needed = 0;
-        for (lane, table) in tables.iter().enumerate() {
-            let track = &tracks[lane % tracks.len()];
-            if let Some(&last) = track.positions.last().filter(|&&last| last >= positions.start) {
-                return Err(KvError::PositionsNotIncreasing { last, next: positions.start });
-            }
-            needed += (track.positions.len() + positions.len()).div_ceil(PAGE_SLOTS) - table.len();
+        let whole = &self.layers[layer];
+        let last = whole.tracks.iter().filter_map(|t| t.positions.last()).max();
+        if let Some(&last) = last.filter(|&&last| last >= positions.start) {
+            return Err(KvError::PositionsNotIncreasing { last, next: positions.start });
         }
-        if self.grant.held() + needed > self.grant.pages() {
+        if whole.needed(positions.len(), |p| self.grant.is_lent(p)) > self.grant.room() {
             return Err(KvError::GrantSpent { pages: self.grant.pages() });
         }
+        let Layer { tracks, tables } = &mut self.layers[layer];
         for (lane, table) in tables.iter_mut().enumerate() {
             let len = tracks[lane % tracks.len()].positions.len();
             if len % PAGE_SLOTS != 0 {
@@ -229,7 +186,9 @@ impl SeqCache {
     /// and mark; freed pages are back in the pool on return; O(slots moved). Shared pages are copied, never written.
     ///
     /// # Errors
-    /// [`KvError::KeepNotAscending`], [`KvError::KeepOutOfRange`], [`KvError::WrongGranularity`]; nothing changes.
+    /// [`KvError::KeepNotAscending`], [`KvError::KeepOutOfRange`], [`KvError::WrongGranularity`], and
+    /// [`KvError::GrantSpent`] where pages of the prefix cache would be written ([`SeqCache::borrowed`]) and the grant has
+    /// no room for ours in their place; nothing changes.
     pub fn retain(
         &mut self,
         storage: &mut (impl Storage + ?Sized),
@@ -240,6 +199,7 @@ impl SeqCache {
             return Err(KvError::WrongGranularity);
         }
         check_keep(keep, self.len(layer, 0))?;
+        check_room(&self.grant, &self.layers[layer].tables, keep)?;
         let Layer { tracks, tables } = &mut self.layers[layer];
         for table in tables {
             compact(&mut self.grant, storage, table, keep)?;
@@ -263,6 +223,7 @@ impl SeqCache {
             return Err(KvError::WrongGranularity);
         }
         check_keep(keep, self.len(layer, lane))?;
+        check_room(&self.grant, &self.layers[layer].tables[lane..=lane], keep)?;
         let Layer { tracks, tables } = &mut self.layers[layer];
         compact(&mut self.grant, storage, &mut tables[lane], keep)?;
         tracks[lane].retain(keep);
@@ -272,8 +233,7 @@ impl SeqCache {
     /// Slots at the front of every lane, the same number in each, that hold positions 0, 1, 2 and so on: what a further
     /// prompt may share, since nothing was ever forgotten there.
     pub fn pristine(&self) -> usize {
-        let front = |t: &Track| t.positions.iter().zip(0..).take_while(|&(&p, slot): &(&u32, u32)| p == slot).count();
-        self.layers.iter().flat_map(|l| &l.tracks).map(front).min().unwrap_or(0)
+        track::pristine(&self.layers)
     }
 
     /// Keeps the first `slots` slots of every lane of every layer, or all of a lane that has no more, as
@@ -310,17 +270,18 @@ impl SeqCache {
         self.layers.iter().flat_map(|l| &l.tables).flatten()
     }
 
-    /// Bytes held: pages whole, shared ones by fair share, and the books of the slots.
+    /// Bytes held: pages whole, those that several sequences hold by fair share, and the books of the slots.
     pub fn bytes(&self) -> u64 {
         let page = self.shape.page_bytes() as u64;
+        let held = self.layers.iter().flat_map(|l| &l.tables).map(Vec::len).sum::<usize>() as u64;
         let pages = if self.grant.ledger().shared() == 0 {
-            self.grant.held() as u64 * page
+            held * page
         } else {
             let books = self.grant.ledger().books();
-            self.pages().map(|&p| page / u64::from(books.owners[p as usize])).sum()
+            self.pages().map(|&p| page / u64::from(books.holders(p))).sum()
         };
         let slots: usize = self.layers.iter().flat_map(|l| &l.tracks).map(|t| t.positions.len()).sum();
-        pages + (slots * SLOT_BYTES + self.grant.held() * size_of::<PageId>()) as u64
+        pages + (slots * SLOT_BYTES) as u64 + held * size_of::<PageId>() as u64
     }
 
     /// Lane lengths match page counts, positions strictly increase, marks are counted right, pages match the grant.
@@ -346,9 +307,10 @@ impl SeqCache {
                 }
             }
         }
-        let held = self.pages().count();
-        if held != self.grant.held() {
-            return Err(format!("{held} pages in the tables, {} under the grant", self.grant.held()));
+        let books = self.grant.ledger().books();
+        let own = self.pages().filter(|&&p| !books.lent[p as usize]).count();
+        if own != self.grant.held() {
+            return Err(format!("{own} pages of its own in the tables, {} under the grant", self.grant.held()));
         }
         Ok(())
     }
@@ -384,6 +346,21 @@ fn own(grant: &mut Grant, storage: &mut (impl Storage + ?Sized), page: &mut Page
     Ok(())
 }
 
+/// The first slot that a keep set moves, or the number of those it keeps.
+fn first_moved(keep: &[usize]) -> usize {
+    keep.iter().enumerate().position(|(to, &from)| to != from).unwrap_or(keep.len())
+}
+
+/// Fails where [`compact`] of these lanes would find no page to write in place of one that is lent.
+fn check_room(grant: &Grant, tables: &[Vec<PageId>], keep: &[usize]) -> Result<(), KvError> {
+    let written = first_moved(keep) / PAGE_SLOTS..keep.len().div_ceil(PAGE_SLOTS);
+    if first_moved(keep) == keep.len() || tables.iter().map(Vec::len).sum::<usize>() <= grant.room() {
+        return Ok(());
+    }
+    let lent = tables.iter().flat_map(|t| &t[written.clone()]).filter(|&&p| grant.is_lent(p)).count();
+    if lent > grant.room() { Err(KvError::GrantSpent { pages: grant.pages() }) } else { Ok(()) }
+}
+
 /// Moves the kept slots of one lane to the front and returns the pages left over. `keep[i] >= i`, so a slot is read
 /// before anything lands on it.
 fn compact(
@@ -392,7 +369,7 @@ fn compact(
     table: &mut Vec<PageId>,
     keep: &[usize],
 ) -> Result<(), KvError> {
-    let first = keep.iter().enumerate().position(|(to, &from)| to != from).unwrap_or(keep.len());
+    let first = first_moved(keep);
     let mut owned = usize::MAX; // the page that was made ours last
     for (to, &from) in keep.iter().enumerate().skip(first) {
         if owned != to / PAGE_SLOTS {

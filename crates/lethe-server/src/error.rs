@@ -97,6 +97,7 @@ impl ApiError {
             SubmitError::BadRepetition { .. } => ApiError::invalid("repetition_detection", message),
             SubmitError::RequestTooLarge { .. } => ApiError::invalid("max_tokens", message).coded("kv_memory_exceeded"),
             SubmitError::Sampling(bad) => ApiError::invalid(bad.key, message),
+            SubmitError::ElasticFull => ApiError::invalid("kv_policy.elastic", message),
             SubmitError::Policy(_) => ApiError::invalid("kv_policy", message),
             SubmitError::EmptyStop | SubmitError::StopNeedsTokenizer => ApiError::invalid("stop", message),
             SubmitError::BudgetNeedsTokenizer

@@ -3,7 +3,7 @@
 /// A bar of up to `width` characters for `value` out of `full`, in eighths of a character.
 pub(crate) fn bar(value: usize, full: usize, width: usize) -> String {
     const PARTS: [char; 8] = [' ', '▏', '▎', '▍', '▌', '▋', '▊', '▉'];
-    let eighths = if full == 0 { 0 } else { (value * width * 8).div_ceil(full).min(width * 8) };
+    let eighths = if full == 0 { 0 } else { value.saturating_mul(width * 8).div_ceil(full).min(width * 8) };
     let mut text = "█".repeat(eighths / 8);
     if eighths % 8 > 0 {
         text.push(PARTS[eighths % 8]);

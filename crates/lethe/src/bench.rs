@@ -1,4 +1,5 @@
-//! `lethe bench`: how fast a model decodes under a policy, at given positions or with many requests at once.
+//! `lethe bench`: how fast a model decodes under a policy, at given positions or with many requests at once;
+//! `lethe bench serve`: how a running server bears load.
 
 mod bandwidth;
 mod depth;
@@ -7,6 +8,7 @@ mod resident;
 mod rig;
 mod row;
 mod sequences;
+mod serve;
 mod throughput;
 mod weights;
 
@@ -29,8 +31,10 @@ use row::Row;
 use throughput::Load;
 
 #[derive(clap::Args)]
-#[command(after_help = HELP)]
+#[command(after_help = HELP, args_conflicts_with_subcommands = true)]
 pub(crate) struct Args {
+    #[command(subcommand)]
+    command: Option<Command>,
     #[command(flatten)]
     engine: EngineArgs,
     #[command(flatten)]
@@ -59,10 +63,17 @@ pub(crate) struct Args {
     json: bool,
 }
 
+#[derive(clap::Subcommand)]
+enum Command {
+    /// Put load on a running server of the OpenAI API, and time what it streams
+    Serve(Box<serve::Args>),
+}
+
 const HELP: &str = "Examples:
   lethe bench -m model.gguf --policy full --context 128,4096,8192,16384
   lethe bench -m model.gguf --cap 1024 --context 128,4096,8192,16384 --json
   lethe bench -m model.gguf --cap 512 --batch 16 --gen 1024 --kv-memory 1GiB
+  lethe bench serve --concurrency 16 --requests 200
 
 With --context, random tokens are read up to each position as the turns of one sequence: the first prompt stays pinned, \
 the policy may forget all others, and its rounds run (protect_prompt is `newest` unless given as none). There, after a \
@@ -195,6 +206,13 @@ impl Plan {
 }
 
 pub(crate) fn main(args: &Args) -> Result<(), Fault> {
+    match &args.command {
+        Some(Command::Serve(args)) => serve::main(args),
+        None => decode(args),
+    }
+}
+
+fn decode(args: &Args) -> Result<(), Fault> {
     let setup = Setup::new(args)?;
     let plan = Plan::new(args, &setup)?;
     let bandwidth = bandwidth::read(setup.model.decoder.backend.cpu());

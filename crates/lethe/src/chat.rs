@@ -193,7 +193,12 @@ impl Chat {
     ) -> Result<Stream, SubmitError> {
         let Prompt { ids, system_tokens, .. } = prompt;
         match self.past.session {
-            None => self.engine.submit(Request { prompt: ids, system_tokens, policy: self.spec.clone(), generation }),
+            None => self.engine.submit(Request {
+                system_tokens,
+                policy: self.spec.clone(),
+                generation,
+                ..Request::new(ids)
+            }),
             Some(session) if appends => self.engine.append(session, ids, generation),
             Some(session) => self.engine.resume(session, ids, system_tokens, generation),
         }

@@ -108,7 +108,7 @@ fn one(
                     sides[side].done = Some(*done);
                 }
                 Event::Failed(why) => return Err(why.into()),
-                Event::Prefill { .. } | Event::Round(_) => {}
+                Event::Prefill { .. } | Event::Round(_) | Event::Forgot { .. } => {}
             }
             if sides[side].done.is_none() {
                 sides[side].slots = stream.slots();

@@ -15,11 +15,13 @@ mod plan;
 mod policies;
 mod prompt;
 mod quantize;
+mod remote;
 mod report;
 mod run;
 mod serve;
 mod show;
 mod terminal;
+mod top;
 
 use std::process::ExitCode;
 
@@ -42,6 +44,8 @@ const EXAMPLES: &str = "Examples:
   lethe serve ./Qwen3-0.6B --port 8080        the OpenAI API over HTTP
   lethe models plan Qwen/Qwen3-8B             what a model needs, before it is fetched
   lethe bench --cap 256 --context 128,3000    how fast it decodes there, and on how much memory
+  lethe bench serve --concurrency 16          load on a running server, and how it bears it
+  lethe top                                   a running server, live
   lethe policies                              every policy with its keys, defaults and cost";
 
 #[derive(Subcommand)]
@@ -60,8 +64,10 @@ enum Command {
     Inspect(inspect::Args),
     /// Write a Hugging Face folder as one GGUF file with smaller numbers
     Quantize(quantize::Args),
-    /// Time decoding under a policy: at given positions, or with many requests at once
+    /// Time decoding under a policy: at given positions, or with many requests at once; `bench serve` loads a server
     Bench(Box<bench::Args>),
+    /// Watch a running server: tokens per second, requests, pages, slots per layer
+    Top(top::Args),
     /// List the eviction policies with their keys, defaults and cost
     Policies(policies::Args),
     /// Print a script with which a shell completes commands and options
@@ -78,6 +84,7 @@ fn main() -> ExitCode {
         Command::Inspect(args) => inspect::main(&args),
         Command::Quantize(args) => quantize::main(&args),
         Command::Bench(args) => bench::main(&args),
+        Command::Top(args) => top::main(&args),
         Command::Policies(args) => policies::main(&args),
         Command::Completions(args) => completions::main(&args),
     };

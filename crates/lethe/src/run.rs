@@ -68,7 +68,7 @@ pub(crate) fn main(mut args: Args) -> Result<(), Fault> {
     let generation = prompter.generation(&prompt, &sampling, false)?;
     let parser = prompter.parser(&prompt);
     let Prompt { ids, system_tokens, .. } = prompt;
-    let stream = engine.submit(Request { prompt: ids, system_tokens, policy: spec, generation })?;
+    let stream = engine.submit(Request { system_tokens, policy: spec, generation, ..Request::new(ids) })?;
     let view = if args.json { View::Nothing } else { View::streaming(args.turn.hide_thinking) };
     let progress = !quiet && !args.json && io::stderr().is_terminal();
     let mut out = anstream::stdout();

@@ -61,6 +61,7 @@ pub fn request(prompt: &[u32], policy: &str, max_tokens: usize) -> Request {
 #[derive(Clone, Debug, Default)]
 pub struct Outcome {
     pub text: String,
+    pub tokens: usize,
     pub done: Option<Finished>,
     pub failed: Option<lethe_engine::Failure>,
     pub rounds: Vec<lethe_engine::Round>,
@@ -68,7 +69,7 @@ pub struct Outcome {
 
 impl Outcome {
     pub fn ids(&self) -> &[u32] {
-        &self.done.as_ref().expect("finished").token_ids
+        &self.done.as_ref().unwrap_or_else(|| panic!("not finished: {:?}", self.failed)).token_ids
     }
 }
 
@@ -80,11 +81,15 @@ pub fn outcome() -> (Arc<Mutex<Outcome>>, impl FnMut(Event) + Send + Sync + 'sta
         move |event| {
             let mut o = place.lock().unwrap();
             match event {
-                Event::Token { text, .. } | Event::Tail(text) => o.text.push_str(&text),
+                Event::Token { text, .. } => {
+                    o.tokens += 1;
+                    o.text.push_str(&text);
+                }
+                Event::Tail(text) => o.text.push_str(&text),
                 Event::Round(round) => o.rounds.push(round),
                 Event::Finished(done) => o.done = Some(*done),
                 Event::Failed(why) => o.failed = Some(why),
-                Event::Prefill { .. } => {}
+                Event::Prefill { .. } | Event::Forgot { .. } => {}
             }
         }
     };

@@ -51,7 +51,7 @@ impl Choice {
                 self.done = Some(*done);
             }
             Event::Failed(failure) => return Err(ApiError::from(&failure)),
-            Event::Prefill { .. } | Event::Round(_) => {}
+            Event::Prefill { .. } | Event::Round(_) | Event::Forgot { .. } => {}
         }
         Ok(())
     }

@@ -58,6 +58,18 @@ pub(crate) struct CacheLoad {
     pub(crate) cached_pages: u64,
     /// Requests set aside for want of memory.
     pub(crate) preempted: u64,
+    /// Sessions kept between turns.
+    pub(crate) kept: u64,
+    /// Prompt tokens computed so far.
+    pub(crate) prompt_tokens_total: u64,
+    /// Tokens generated so far.
+    pub(crate) generated_tokens_total: u64,
+    /// Prompt tokens looked up in the prefix cache so far.
+    pub(crate) prefix_queries_total: u64,
+    /// Those found there.
+    pub(crate) prefix_hits_total: u64,
+    /// Times so far that a request was set aside.
+    pub(crate) preemptions_total: u64,
     /// Prunings of layers so far.
     pub(crate) rounds_total: u64,
     /// Slots forgotten so far.

@@ -38,7 +38,7 @@ impl Inlet {
     /// Takes an event, on the engine's thread: counts, sends, returns.
     pub(crate) fn take(&mut self, event: Event) {
         self.clock.saw(&event);
-        if matches!(event, Event::Prefill { .. } | Event::Round(_)) || self.gauge.overflowed.load(Ordering::Relaxed) {
+        if matches!(event, Event::Prefill { .. } | Event::Round(_) | Event::Forgot { .. }) || self.gauge.overflowed.load(Ordering::Relaxed) {
             return;
         }
         if self.gauge.waiting.fetch_add(1, Ordering::Relaxed) < self.gauge.most {

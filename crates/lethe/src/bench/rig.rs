@@ -57,7 +57,8 @@ impl Rig {
         policy: &PolicySpec,
         generation: Generation,
     ) -> Result<(), Fault> {
-        let request = Request { system_tokens: prompt.len(), prompt, policy: policy.clone(), generation };
+        let request =
+            Request { system_tokens: prompt.len(), policy: policy.clone(), generation, ..Request::new(prompt) };
         let sink = self.sink();
         Ok(self.core.submit(id, request, sink)?)
     }
@@ -111,7 +112,7 @@ impl Rig {
                     read = done;
                 }
                 Event::Token { .. } => seen.tokens += 1,
-                Event::Tail(_) => {}
+                Event::Tail(_) | Event::Forgot { .. } => {}
                 Event::Round(round) => seen.freed += pages(round.before) - pages(round.after),
                 Event::Finished(done) => {
                     if done.session.is_none() {

@@ -1,6 +1,8 @@
 //! Runs the program, and makes model folders for it.
 #![allow(dead_code, unreachable_pub)] // each test uses its own part
 
+pub mod openai;
+
 use std::io::Write;
 use std::process::{Command, Output, Stdio};
 
