@@ -122,6 +122,7 @@ impl From<&Failure> for ApiError {
             Failure::NothingToSample => ApiError::invalid("logit_bias", message),
             Failure::SessionsHoldMemory { .. } => ApiError::unavailable("kv_memory_held", message),
             Failure::Stopped => ApiError::unavailable("stopped", message),
+            Failure::Parking(_) => ApiError::unavailable("parking_failed", message),
             Failure::NonFinite { .. } | Failure::Constraint(_) | Failure::Cache(_) | Failure::Panicked(_) => {
                 ApiError::internal(message)
             }

@@ -60,7 +60,7 @@ fn bad_fields_are_named() {
         (chat(json!({ "tools": tool })), "tools", "shows no tools"),
         (chat(json!({ "tool_choice": "required" })), "tool_choice", "no `tools`"),
         (chat(json!({ "tools": [{ "type": "function" }] })), "tools[0].function", "missing"),
-        (chat(json!({ "response_format": { "type": "xml" } })), "response_format", "xml"),
+        (chat(json!({ "response_format": { "type": "xml" } })), "response_format.type", "xml"),
         (
             chat(json!({ "response_format": { "type": "json_schema", "json_schema": { "schema": { "type": 3 } } } })),
             "response_format.json_schema.schema",

@@ -156,8 +156,10 @@ fn metrics_have_both_sets_of_names() {
     let tokens = got["usage"]["completion_tokens"].as_f64().unwrap();
     assert_eq!(value("lethe_generated_tokens_total"), tokens);
     assert_eq!(value("vllm:generation_tokens_total{model_name=\"reasoner-s\"}"), tokens);
-    assert_eq!(value("lethe_requests_total{finished_reason=\"stop\"}"), 1.0);
-    assert_eq!(value("vllm:request_success_total{finished_reason=\"stop\",model_name=\"reasoner-s\"}"), 1.0);
+    let reason = got["choices"][0]["finish_reason"].as_str().unwrap();
+    assert_eq!(value(&format!("lethe_requests_total{{finished_reason=\"{reason}\"}}")), 1.0);
+    let success = format!("vllm:request_success_total{{model_name=\"reasoner-s\",finished_reason=\"{reason}\"}}");
+    assert_eq!(value(&success), 1.0);
     for (name, count) in [("time_to_first_token_seconds", 1.0), ("inter_token_latency_seconds", tokens - 1.0)] {
         assert_eq!(value(&format!("lethe_{name}_count")), count);
         assert_eq!(value(&format!("vllm:{name}_count{{model_name=\"reasoner-s\"}}")), count);

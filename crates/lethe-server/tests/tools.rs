@@ -30,7 +30,7 @@ fn body() -> Value {
         "messages": [{ "role": "user", "content": "Sort 2 1." }],
         "tools": [tool("sort"), tool("shuffle")],
         "thinking_token_budget": 0,
-        "max_tokens": 200,
+        "max_tokens": 700,
     })
 }
 

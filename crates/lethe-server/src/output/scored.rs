@@ -7,21 +7,18 @@ use serde_json::{Map, Value};
 use crate::protocol::logprobs::{ChatLogprob, ChatLogprobs, CompletionLogprobs, TopLogprob};
 
 /// Stands for a probability of zero, whose logarithm JSON cannot write.
-const LEAST: f32 = -9999.0;
+const LEAST: f64 = -9999.0;
 
 /// The text of one token by itself, special ones included.
 pub(crate) fn token_text(tokenizer: &Tokenizer, id: u32) -> String {
     tokenizer.decode(&[id], false).unwrap_or_default()
 }
 
-fn finite(logprob: f32) -> f32 {
-    if logprob.is_finite() { logprob } else { LEAST }
+/// As every response writes it: clients compare these numbers, so they must come from one conversion.
+fn finite(logprob: f32) -> f64 {
+    if logprob.is_finite() { f64::from(logprob) } else { LEAST }
 }
 
-/// The bytes of a token's text, unless it is a part of a character.
-fn bytes(text: &str) -> Option<Vec<u8>> {
-    (!text.contains('\u{FFFD}')).then(|| text.as_bytes().to_vec())
-}
 
 /// In the shape of a chat.
 pub(crate) fn chat(tokenizer: &Tokenizer, tokens: &[TokenLogprobs], top: usize) -> ChatLogprobs {
@@ -29,10 +26,10 @@ pub(crate) fn chat(tokenizer: &Tokenizer, tokens: &[TokenLogprobs], top: usize) 
         let text = token_text(tokenizer, token.id);
         let likeliest = |&(id, logprob): &(u32, f32)| {
             let token = token_text(tokenizer, id);
-            TopLogprob { bytes: bytes(&token), token, logprob: finite(logprob) }
+            TopLogprob { bytes: tokenizer.bytes(id), token, logprob: finite(logprob) }
         };
         ChatLogprob {
-            bytes: bytes(&text),
+            bytes: tokenizer.bytes(token.id),
             token: text,
             logprob: finite(token.logprob),
             top_logprobs: token.top.iter().take(top).map(likeliest).collect(),
@@ -68,7 +65,7 @@ pub(crate) fn first(tokenizer: &Tokenizer, id: u32, chars: &mut u64, to: &mut Co
 
 fn push(
     text: String,
-    logprob: Option<f32>,
+    logprob: Option<f64>,
     top: Option<Map<String, Value>>,
     chars: &mut u64,
     to: &mut CompletionLogprobs,

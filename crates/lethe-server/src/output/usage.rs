@@ -1,6 +1,6 @@
 //! Usage of a request, summed over its choices.
 
-use lethe_engine::{Finished, KvReport};
+use lethe_engine::{FinishReason, Finished, KvReport};
 
 use crate::protocol::usage::{DroppedMass, KvUsage, Usage};
 
@@ -56,7 +56,7 @@ fn warn(warnings: &mut Vec<String>, done: &Finished, risk: f64) {
     if mass > risk {
         say(format!("a round dropped {:.1} % of the attention mass, more than {:.1} %", 100.0 * mass, 100.0 * risk));
     }
-    if done.looped {
+    if done.looped || done.reason == FinishReason::Repetition {
         say("the text went round in a loop".into());
     }
 }

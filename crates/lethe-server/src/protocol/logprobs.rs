@@ -17,9 +17,9 @@ pub(crate) struct ChatLogprob {
     /// Its text.
     pub(crate) token: String,
     /// Logarithm of its probability.
-    pub(crate) logprob: f32,
-    /// Its bytes; null where they are no text by themselves.
-    pub(crate) bytes: Option<Vec<u8>>,
+    pub(crate) logprob: f64,
+    /// Its bytes, which may be a part of a character.
+    pub(crate) bytes: Vec<u8>,
     /// The likeliest tokens in its place.
     pub(crate) top_logprobs: Vec<TopLogprob>,
 }
@@ -30,9 +30,9 @@ pub(crate) struct TopLogprob {
     /// Its text.
     pub(crate) token: String,
     /// Logarithm of its probability.
-    pub(crate) logprob: f32,
-    /// Its bytes; null where they are no text by themselves.
-    pub(crate) bytes: Option<Vec<u8>>,
+    pub(crate) logprob: f64,
+    /// Its bytes, which may be a part of a character.
+    pub(crate) bytes: Vec<u8>,
 }
 
 /// Of a completion. All lists have an entry a token.
@@ -41,7 +41,7 @@ pub(crate) struct CompletionLogprobs {
     /// Texts.
     pub(crate) tokens: Vec<String>,
     /// Logarithms of probabilities; null for the first token of a prompt.
-    pub(crate) token_logprobs: Vec<Option<f32>>,
+    pub(crate) token_logprobs: Vec<Option<f64>>,
     /// The likeliest tokens by text, and the token itself; null for the first token of a prompt.
     #[schema(value_type = Vec<Option<Object>>)]
     pub(crate) top_logprobs: Vec<Option<Map<String, Value>>>,
