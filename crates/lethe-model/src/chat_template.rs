@@ -22,18 +22,30 @@ pub struct Message {
     pub role: String,
     /// The text.
     pub content: String,
+    /// What else the message has, under the names that templates read: `reasoning_content`, `tool_calls` (each with a
+    /// `function` whose `arguments` are an object, not text), `tool_call_id`, `name`. A key that is absent is undefined.
+    #[serde(flatten)]
+    pub extra: Map<String, serde_json::Value>,
 }
 
 impl Message {
     /// A message of this role.
     pub fn new(role: impl Into<String>, content: impl Into<String>) -> Self {
-        Self { role: role.into(), content: content.into() }
+        Self { role: role.into(), content: content.into(), extra: Map::new() }
+    }
+
+    /// The same message with another part.
+    #[must_use]
+    pub fn with(mut self, key: impl Into<String>, value: impl Into<serde_json::Value>) -> Self {
+        self.extra.insert(key.into(), value.into());
+        self
     }
 }
 
 /// A compiled chat template.
 #[derive(Debug)]
 pub struct ChatTemplate {
+    source: String,
     env: Environment<'static>,
     special_tokens: Vec<(String, String)>,
 }
@@ -70,7 +82,12 @@ impl ChatTemplate {
         });
         env.add_function("strftime_now", move |format: &str| strftime(format, clock()));
         env.add_template_owned(NAME, plain_generation_blocks(source).into_owned())?;
-        Ok(Self { env, special_tokens: special_tokens.to_vec() })
+        Ok(Self { source: source.to_owned(), env, special_tokens: special_tokens.to_vec() })
+    }
+
+    /// The template's text: what it mentions tells what it can render.
+    pub fn source(&self) -> &str {
+        &self.source
     }
 
     /// The prompt for these messages. `add_generation_prompt` opens the answer of the assistant; `extra` holds further

@@ -32,6 +32,7 @@
 #![forbid(unsafe_code)]
 
 pub mod backend;
+pub mod chat_prompt;
 pub mod chat_template;
 pub mod checkpoint;
 pub mod config;
@@ -53,6 +54,7 @@ pub mod tokenizer_config;
 mod weights;
 
 pub use backend::{Backend, Heads, Projection, Span};
+pub use chat_prompt::{ChatPrompt, ChatPromptError};
 pub use chat_template::{ChatTemplate, Message, TemplateError};
 pub use checkpoint::{Checkpoint, CheckpointError, Dtype, TensorView};
 pub use config::{Architecture, Config, ConfigError};

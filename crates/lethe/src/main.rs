@@ -4,6 +4,7 @@
 mod bars;
 mod bench;
 mod chat;
+mod completions;
 mod demo;
 mod find;
 mod inspect;
@@ -17,6 +18,7 @@ mod quantize;
 mod remote;
 mod report;
 mod run;
+mod serve;
 mod show;
 mod terminal;
 mod top;
@@ -39,6 +41,7 @@ const EXAMPLES: &str = "Examples:
   lethe run -m model.gguf --cap 1024 \"...\"   a GGUF file, at most 1024 slots per layer
   lethe run -m Qwen/Qwen3-0.6B-GGUF \"...\"    by name: from the cache, or fetched
   lethe chat ./Qwen3-0.6B --hide-thinking     a conversation, thinking not shown
+  lethe serve ./Qwen3-0.6B --port 8080        the OpenAI API over HTTP
   lethe models plan Qwen/Qwen3-8B             what a model needs, before it is fetched
   lethe bench --cap 256 --context 128,3000    how fast it decodes there, and on how much memory
   lethe bench serve --concurrency 16          load on a running server, and how it bears it
@@ -53,6 +56,8 @@ enum Command {
     Run(Box<run::Args>),
     /// Talk with a model, a line a turn; works with piped stdin too
     Chat(Box<chat::Args>),
+    /// Serve a model over HTTP, as the OpenAI API does
+    Serve(Box<serve::Args>),
     /// What the cache of the hub holds; `models plan` says what a model needs
     Models(models::Args),
     /// What is in a GGUF file, and whether it runs here
@@ -65,6 +70,8 @@ enum Command {
     Top(top::Args),
     /// List the eviction policies with their keys, defaults and cost
     Policies(policies::Args),
+    /// Print a script with which a shell completes commands and options
+    Completions(completions::Args),
 }
 
 fn main() -> ExitCode {
@@ -72,12 +79,14 @@ fn main() -> ExitCode {
         Command::Demo(args) => demo::main(&args),
         Command::Run(args) => run::main(*args),
         Command::Chat(args) => chat::main(*args),
+        Command::Serve(args) => serve::main(*args),
         Command::Models(args) => models::main(&args),
         Command::Inspect(args) => inspect::main(&args),
         Command::Quantize(args) => quantize::main(&args),
         Command::Bench(args) => bench::main(&args),
         Command::Top(args) => top::main(&args),
         Command::Policies(args) => policies::main(&args),
+        Command::Completions(args) => completions::main(&args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -5,6 +5,7 @@ use lethe_engine::{MemoryAmount, Sampling};
 use lethe_kv::KvDtype;
 use lethe_model::GenerationConfig;
 use lethe_policy::PolicySpec;
+use serde::Deserialize;
 use serde_json::Value;
 
 use crate::Fault;
@@ -33,7 +34,8 @@ pub(crate) struct EngineArgs {
     pub(crate) kv_dtype: Dtype,
 }
 
-#[derive(ValueEnum, Clone, Copy, Debug)]
+#[derive(ValueEnum, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
 pub(crate) enum Dtype {
     /// Half precision
     F16,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use lethe_engine::{Generation, Sampling, ThinkingBudget};
-use lethe_model::{ChatTemplate, CpuBackend, Message, Model, ThinkTags, ThinkingParser, Tokenizer};
+use lethe_model::{ChatPrompt, ChatTemplate, CpuBackend, Message, Model, ThinkTags, ThinkingParser, Tokenizer};
 use serde_json::{Map, Value};
 
 use crate::Fault;
@@ -87,18 +87,8 @@ impl Prompter {
         let (tokenizer, Some(template)) = (self.tokenizer()?, self.template()) else {
             return Err("no chat template is in use".into());
         };
-        let text = template.render(messages, true, &self.extra)?;
-        let ids = tokenizer.encode(&text, false)?;
-        let system = match messages.first().filter(|m| m.role == "system") {
-            None => 0,
-            Some(system) => {
-                // A template that refuses a lone system message leaves the whole prompt as the newest turn's.
-                let head = template.render(std::slice::from_ref(system), false, &self.extra).unwrap_or_default();
-                let head = tokenizer.encode(&head, false)?;
-                head.iter().zip(&ids).take_while(|(a, b)| a == b).count()
-            }
-        };
-        Ok(self.prompt(&text, ids, system))
+        let prompt = ChatPrompt::new(template, tokenizer, messages, true, &self.extra)?;
+        Ok(self.prompt(&prompt.text, prompt.ids, prompt.system_tokens))
     }
 
     /// Text as it is. `begins` a sequence, with whatever token the tokenizer begins one.
