@@ -218,7 +218,9 @@ impl<B: Backend> Core<B> {
 
     /// Puts what the prefix cache knows of a new prompt into its cache. Returns how many tokens that are.
     fn lend(&mut self, seq: &Sequence, cache: &mut SeqCache) -> usize {
-        let Some(prefixes) = self.prefixes.as_mut().filter(|_| seq.lends() && seq.turn.reading.is_none()) else { return 0 };
+        let Some(prefixes) = self.prefixes.as_mut().filter(|_| seq.lends() && seq.turn.reading.is_none()) else {
+            return 0;
+        };
         let feed = &seq.turn.feed;
         let blocks = prefixes.find(&feed[..seq.reusable(feed.len())]);
         prefixes.lend(&blocks, cache, true);

@@ -4,6 +4,7 @@ pub(crate) mod app;
 mod auth;
 mod body;
 mod connections;
+mod dashboard;
 mod generate;
 pub(crate) mod inflight;
 mod info;

@@ -9,7 +9,7 @@ use axum::routing::{get, post};
 
 use crate::error::ApiError;
 use crate::http::app::App;
-use crate::http::{auth, generate, info, request_id, text};
+use crate::http::{auth, dashboard, generate, info, request_id, text};
 
 /// All routes of a server.
 pub(crate) fn router(app: &Arc<App>) -> Router {
@@ -24,6 +24,7 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
         .method_not_allowed_fallback(wrong_method)
         .route_layer(from_fn_with_state(Arc::clone(app), auth::guard));
     Router::new()
+        .route("/", get(dashboard::page))
         .route("/health", get(info::health))
         .route("/ready", get(info::ready))
         .route("/version", get(info::version))

@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use crate::error::ApiError;
 use crate::output::splitter::{Said, Splitter};
+use crate::output::trace::{Trace, Tracer};
 
 /// Follows the events of one choice.
 #[derive(Debug)]
@@ -18,13 +19,24 @@ pub(crate) struct Choice {
     prompt_scored: Option<Vec<TokenLogprobs>>,
     reasoning_tokens: usize,
     done: Option<Finished>,
+    tracer: Option<Tracer>,
 }
 
 impl Choice {
     /// A choice whose text `splitter` takes apart.
     pub(crate) fn new(splitter: Splitter) -> Choice {
         let (said, scored) = (Vec::new(), Vec::new());
-        Choice { splitter, said, scored, prompt_scored: None, reasoning_tokens: 0, done: None }
+        Choice { splitter, said, scored, prompt_scored: None, reasoning_tokens: 0, done: None, tracer: None }
+    }
+
+    /// The same, telling what the cache does in a model of so many layers.
+    pub(crate) fn traced(self, layers: usize) -> Choice {
+        Choice { tracer: Some(Tracer::new(layers)), ..self }
+    }
+
+    /// What the cache did since the last call; nothing unless it is traced.
+    pub(crate) fn trace(&mut self) -> Vec<Trace> {
+        self.tracer.as_mut().map(Tracer::told).unwrap_or_default()
     }
 
     /// Takes note of an event.
@@ -32,6 +44,9 @@ impl Choice {
     /// # Errors
     /// What ended the choice in place of an answer.
     pub(crate) fn take(&mut self, event: Event) -> Result<(), ApiError> {
+        if let Some(tracer) = &mut self.tracer {
+            tracer.saw(&event);
+        }
         match event {
             Event::Token { text, logprobs, .. } => {
                 let inside = self.splitter.inside();

@@ -7,4 +7,5 @@ pub(crate) mod scored;
 pub(crate) mod splitter;
 pub(crate) mod tagged_calls;
 pub(crate) mod tool_calls;
+pub(crate) mod trace;
 pub(crate) mod usage;

@@ -19,7 +19,6 @@ fn finite(logprob: f32) -> f64 {
     if logprob.is_finite() { f64::from(logprob) } else { LEAST }
 }
 
-
 /// In the shape of a chat.
 pub(crate) fn chat(tokenizer: &Tokenizer, tokens: &[TokenLogprobs], top: usize) -> ChatLogprobs {
     let one = |token: &TokenLogprobs| {

@@ -25,7 +25,7 @@ pub(crate) fn job(context: Context<'_>, body: &[u8]) -> Result<Job, ApiError> {
     let n = generation::choices(&fields)?;
     let logprobs = logprobs(&chat)?;
     generation.logprobs = logprobs;
-    let (policy, elastic) = policy::policy(fields.kv_policy.as_ref(), context.options)?;
+    let forgetting = policy::forgetting(fields.kv_policy.as_ref(), context.options)?;
 
     let tools = chat.tools.unwrap_or_default();
     let calling = Calling::new(&tools, chat.tool_choice.as_ref())?;
@@ -39,8 +39,7 @@ pub(crate) fn job(context: Context<'_>, body: &[u8]) -> Result<Job, ApiError> {
         }
     }
     let shown = if calling.shown() { tools } else { Vec::new() };
-    let conversation =
-        Conversation { messages: chat.messages, tools: shown, variables, add_generation_prompt: true };
+    let conversation = Conversation { messages: chat.messages, tools: shown, variables, add_generation_prompt: true };
     let prompt = conversation.prompt(&context)?;
 
     let tags = context.served.tags.as_ref();
@@ -60,13 +59,14 @@ pub(crate) fn job(context: Context<'_>, body: &[u8]) -> Result<Job, ApiError> {
 
     let most_calls = if chat.parallel_tool_calls == Some(false) { 1 } else { usize::MAX };
     let verbatim = context.options.reasoning == Reasoning::Verbatim;
+    let layers = context.served.engine.context().layers;
     let telling = |first: bool| {
         let splitter = Splitter::new(tags.cloned(), inside, verbatim);
         let splitter = match calling.parser(context.served.tools) {
             Some(parser) => splitter.with_tools(parser, most_calls),
             None => splitter,
         };
-        Telling { splitter, first, echo: None }
+        Telling { splitter, first, echo: None, traced: (forgetting.trace && stream).then_some(layers) }
     };
     let seed = generation.sampling.seed;
     let request = |i: u32| {
@@ -74,8 +74,9 @@ pub(crate) fn job(context: Context<'_>, body: &[u8]) -> Result<Job, ApiError> {
         generation.sampling.seed = seed.wrapping_add(u64::from(i));
         Request {
             system_tokens: prompt.system_tokens,
-            policy: policy.clone(),
-            elastic,
+            policy: forgetting.policy.clone(),
+            elastic: forgetting.elastic,
+            trace: forgetting.trace && stream,
             generation,
             ..Request::new(prompt.ids.clone())
         }

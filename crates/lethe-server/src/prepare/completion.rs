@@ -32,7 +32,7 @@ pub(crate) fn job(context: Context<'_>, body: &[u8]) -> Result<Job, ApiError> {
         top => top.map(|top| top as usize),
     };
     generation.logprobs = logprobs;
-    let (policy, elastic) = policy::policy(fields.kv_policy.as_ref(), context.options)?;
+    let forgetting = policy::forgetting(fields.kv_policy.as_ref(), context.options)?;
     let echo = completion.echo.unwrap_or(false);
 
     let prompts = prompts(completion.prompt, context)?;
@@ -58,8 +58,8 @@ pub(crate) fn job(context: Context<'_>, body: &[u8]) -> Result<Job, ApiError> {
             generation.sampling.seed = seed.wrapping_add(u64::from(i));
             generation.constraint = constraint.clone();
             job.requests.push(Request {
-                policy: policy.clone(),
-                elastic,
+                policy: forgetting.policy.clone(),
+                elastic: forgetting.elastic,
                 prompt_logprobs: logprobs.filter(|_| echo),
                 generation,
                 ..Request::new(ids.clone())
@@ -69,6 +69,7 @@ pub(crate) fn job(context: Context<'_>, body: &[u8]) -> Result<Job, ApiError> {
                 splitter: Splitter::new(tags.cloned(), inside, true),
                 first: i == 0,
                 echo: echo.then(|| Echo { text: text.clone(), ids: ids.clone() }),
+                traced: None,
             });
         }
     }

@@ -46,6 +46,8 @@ pub(crate) struct Telling {
     pub(crate) first: bool,
     /// The prompt, to be returned before its continuation.
     pub(crate) echo: Option<Echo>,
+    /// Layers of the model, where the client hears what the cache does.
+    pub(crate) traced: Option<usize>,
 }
 
 /// A prompt to be returned.

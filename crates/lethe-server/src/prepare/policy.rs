@@ -7,9 +7,21 @@ use crate::error::ApiError;
 use crate::options::Options;
 use crate::protocol::kv_policy::KvPolicy;
 
-/// The policy, and whether it may be tightened under pressure.
-pub(crate) fn policy(asked: Option<&KvPolicy>, options: &Options) -> Result<(PolicySpec, bool), ApiError> {
-    let Some(KvPolicy(asked)) = asked else { return Ok((options.policy.clone(), false)) };
+/// What a request says of its cache.
+#[derive(Clone, Debug)]
+pub(crate) struct Forgetting {
+    pub(crate) policy: PolicySpec,
+    /// It may be tightened under pressure.
+    pub(crate) elastic: bool,
+    /// It wants to hear what is forgotten.
+    pub(crate) trace: bool,
+}
+
+/// The server's policy, or what a request makes of it.
+pub(crate) fn forgetting(asked: Option<&KvPolicy>, options: &Options) -> Result<Forgetting, ApiError> {
+    let Some(KvPolicy(asked)) = asked else {
+        return Ok(Forgetting { policy: options.policy.clone(), elastic: false, trace: false });
+    };
     let param = |key: &str| format!("kv_policy.{key}");
     let given = |key: &str| asked.get(key).is_some_and(|value| !value.is_null());
     let bad = |key: &str, message: String| ApiError::invalid(param(key), message);
@@ -19,12 +31,13 @@ pub(crate) fn policy(asked: Option<&KvPolicy>, options: &Options) -> Result<(Pol
         Some(Value::Null) | None => unnamed(options, &given),
         Some(_) => return Err(bad("name", "`kv_policy.name` should be a string".into())),
     };
-    let elastic = match asked.get("elastic") {
-        Some(Value::Bool(elastic)) => *elastic,
-        Some(Value::Null) | None => false,
-        Some(_) => return Err(bad("elastic", "`kv_policy.elastic` should be true or false".into())),
+    let flag = |key: &str| match asked.get(key) {
+        Some(Value::Bool(flag)) => Ok(*flag),
+        Some(Value::Null) | None => Ok(false),
+        Some(_) => Err(bad(key, format!("`{}` should be true or false", param(key)))),
     };
-    for (key, value) in asked.iter().filter(|(key, _)| *key != "name" && *key != "elastic") {
+    let (elastic, trace) = (flag("elastic")?, flag("trace")?);
+    for (key, value) in asked.iter().filter(|(key, _)| !["name", "elastic", "trace"].contains(&key.as_str())) {
         let text = match value {
             Value::Null => continue,
             Value::String(text) => text.clone(),
@@ -39,7 +52,7 @@ pub(crate) fn policy(asked: Option<&KvPolicy>, options: &Options) -> Result<(Pol
                        --allow-unprotected-prompt";
         return Err(bad("protect_prompt", message.into()));
     }
-    Ok((spec, elastic))
+    Ok(Forgetting { policy: spec, elastic, trace })
 }
 
 /// The server's policy, or `lethe` where a limit is given that the server's policy does not take.
@@ -61,7 +74,7 @@ mod tests {
 
     fn read(json: Value, options: &Options) -> Result<String, ApiError> {
         let asked = serde_json::from_value(json).unwrap();
-        policy(Some(&asked), options).map(|(spec, _)| spec.to_string())
+        forgetting(Some(&asked), options).map(|f| f.policy.to_string())
     }
 
     #[test]
@@ -74,7 +87,7 @@ mod tests {
         assert_eq!(read(json!({}), &options).unwrap(), "auto");
         let own = Options { policy: "lethe:cap=512,half_life=64".parse().unwrap(), ..Options::default() };
         assert_eq!(read(json!({ "cap": 256 }), &own).unwrap(), "lethe:cap=256,half_life=64");
-        assert_eq!(policy(None, &own).unwrap().0.to_string(), "lethe:cap=512,half_life=64");
+        assert_eq!(forgetting(None, &own).unwrap().policy.to_string(), "lethe:cap=512,half_life=64");
     }
 
     #[test]
@@ -87,6 +100,7 @@ mod tests {
             (json!({ "cap": "many" }), "kv_policy.cap", "whole number"),
             (json!({ "cap": [1] }), "kv_policy.cap", "number or a string"),
             (json!({ "elastic": "yes" }), "kv_policy.elastic", "true or false"),
+            (json!({ "trace": 1 }), "kv_policy.trace", "true or false"),
             (json!({ "protect_prompt": "none" }), "kv_policy.protect_prompt", "--allow-unprotected-prompt"),
         ] {
             let e = read(json.clone(), &options).unwrap_err();

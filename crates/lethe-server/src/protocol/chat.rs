@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use crate::error::ApiError;
+use crate::output::trace::Trace;
 use crate::protocol::body::{self, Fields, fields};
 use crate::protocol::generation::GenerationFields;
 use crate::protocol::logprobs::ChatLogprobs;
@@ -161,6 +162,10 @@ pub(crate) struct ChatChunk {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Usage>)]
     pub(crate) usage: Option<Option<Usage>>,
+    /// What the cache did, where `kv_policy.trace` asks for it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    pub(crate) lethe: Vec<Trace>,
 }
 
 /// What is new of one choice.

@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 
 use lethe_policy::{OptionKind, registry};
 
-/// Name and options of a policy, as `lethe policies` lists them, and `elastic`.
+/// Name and options of a policy, as `lethe policies` lists them, `elastic` and `trace`.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
 #[schema(value_type = Object)]
 pub(crate) struct KvPolicy(pub(crate) Map<String, Value>);
@@ -20,6 +20,10 @@ impl KvPolicy {
         properties.insert(
             "elastic".into(),
             json!({ "type": "boolean", "description": "may be cut tighter when memory runs short" }),
+        );
+        properties.insert(
+            "trace".into(),
+            json!({ "type": "boolean", "description": "chunks of a chat tell what the cache forgets, in the field `lethe`" }),
         );
         for option in registry().iter().flat_map(|policy| policy.options) {
             let mut schema = match option.kind {

@@ -24,8 +24,13 @@ pub(crate) struct Told {
 }
 
 impl From<Telling> for Told {
-    fn from(Telling { splitter, first, echo }: Telling) -> Told {
-        Told { choice: Choice::new(splitter), first, echo }
+    fn from(Telling { splitter, first, echo, traced }: Telling) -> Told {
+        let choice = Choice::new(splitter);
+        let choice = match traced {
+            Some(layers) => choice.traced(layers),
+            None => choice,
+        };
+        Told { choice, first, echo }
     }
 }
 

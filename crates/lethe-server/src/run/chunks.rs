@@ -6,7 +6,7 @@ use crate::error::ApiError;
 use crate::output::scored;
 use crate::output::splitter::Said;
 use crate::prepare::job::Endpoint;
-use crate::protocol::chat::{ChunkChoice, Delta};
+use crate::protocol::chat::{ChatChunk, ChunkChoice, Delta};
 use crate::protocol::completion::CompletionChoice;
 use crate::protocol::logprobs::{ChatLogprobs, CompletionLogprobs};
 use crate::run::answer::{self, Told};
@@ -53,10 +53,15 @@ impl Chunks {
     fn tell_chat(&mut self, i: usize, told: &mut Told, out: &mut String) {
         let said = told.choice.said();
         let done = told.choice.done().is_some();
+        let usage = self.include_usage.then_some(None);
+        let trace = told.choice.trace();
+        if !trace.is_empty() {
+            let chunk = self.identity.chat_chunk(Vec::new(), usage.clone());
+            event(out, &ChatChunk { lethe: trace, ..chunk });
+        }
         if said.is_empty() && !done {
             return;
         }
-        let usage = self.include_usage.then_some(None);
         let (identity, progress) = (&self.identity, &mut self.choices[i]);
         let mut scored = identity.logprobs.map(|top| scored::chat(&identity.tokenizer, &told.choice.scored(), top));
         let mut chunk = |delta: Delta, logprobs: Option<ChatLogprobs>, ended: Option<&Told>| {

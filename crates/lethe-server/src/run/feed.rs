@@ -32,13 +32,16 @@ pub(crate) struct Inlet {
     /// Set when the engine has taken the request, before its first event.
     handle: Arc<OnceLock<Handle>>,
     clock: Clock,
+    /// The client hears what the cache does.
+    traced: bool,
 }
 
 impl Inlet {
     /// Takes an event, on the engine's thread: counts, sends, returns.
     pub(crate) fn take(&mut self, event: Event) {
         self.clock.saw(&event);
-        if matches!(event, Event::Prefill { .. } | Event::Round(_) | Event::Forgot { .. }) || self.gauge.overflowed.load(Ordering::Relaxed) {
+        let silent = !self.traced && matches!(event, Event::Prefill { .. } | Event::Round(_) | Event::Forgot { .. });
+        if silent || self.gauge.overflowed.load(Ordering::Relaxed) {
             return;
         }
         if self.gauge.waiting.fetch_add(1, Ordering::Relaxed) < self.gauge.most {
@@ -73,15 +76,20 @@ pub(crate) struct Feed {
     running: Vec<CancelOnDrop>,
 }
 
-/// Both ends for so many choices.
-pub(crate) fn feed(clocks: Vec<Clock>, deadline: Option<Instant>, most_waiting: usize) -> (Vec<(Inlet, Arc<OnceLock<Handle>>)>, Feed) {
+/// Both ends for so many choices, `traced` or not.
+pub(crate) fn feed(
+    clocks: Vec<Clock>,
+    deadline: Option<Instant>,
+    most_waiting: usize,
+    traced: bool,
+) -> (Vec<(Inlet, Arc<OnceLock<Handle>>)>, Feed) {
     let (sender, events) = unbounded_channel();
     let most = most_waiting.saturating_mul(clocks.len());
     let gauge = Arc::new(Gauge { waiting: AtomicUsize::new(0), most, overflowed: AtomicBool::new(false) });
     let inlet = |(choice, clock)| {
         let handle = Arc::new(OnceLock::new());
         let (events, gauge) = (sender.clone(), Arc::clone(&gauge));
-        (Inlet { choice, events, gauge, handle: Arc::clone(&handle), clock }, handle)
+        (Inlet { choice, events, gauge, handle: Arc::clone(&handle), clock, traced }, handle)
     };
     let inlets = clocks.into_iter().enumerate().map(inlet).collect();
     (inlets, Feed { events, gauge, deadline, running: Vec::new() })

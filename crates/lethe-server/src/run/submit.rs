@@ -21,7 +21,7 @@ pub(crate) async fn submit(
     prompt: &'static str,
 ) -> Result<Feed, ApiError> {
     let clocks = requests.iter().map(|_| metrics.clock()).collect();
-    let (inlets, mut feed) = feed::feed(clocks, deadline, MOST_WAITING);
+    let (inlets, mut feed) = feed::feed(clocks, deadline, MOST_WAITING, requests.iter().any(|request| request.trace));
     let refused = |e: &SubmitError| {
         metrics.refused();
         ApiError::refused(e, prompt)
