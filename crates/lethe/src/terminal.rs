@@ -42,7 +42,7 @@ pub(crate) fn error(e: &(dyn Error + 'static)) {
 }
 
 /// A text in which names from files and servers cannot command the terminal.
-fn harmless(text: &str) -> String {
+pub(crate) fn harmless(text: &str) -> String {
     let escape =
         |c: char| if c.is_control() && !matches!(c, '\n' | '\t') { c.escape_debug().collect() } else { c.to_string() };
     text.chars().map(escape).collect()
