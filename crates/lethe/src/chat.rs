@@ -65,7 +65,7 @@ Examples:
   lethe chat
   lethe chat ./Qwen3-0.6B --system \"Be brief.\" --reasoning-budget 500
   lethe chat -m ./Qwen3-0.6B --keep-thinking --cap 2048 --hide-thinking --quiet < questions.txt
-  printf '%s\\n' 'Sort 41 7 93.' '/policy lethe:budget=40,trigger=cap' /retry /stats '/save talk.json' | lethe chat";
+  printf '%s\\n' 'Sort 41 7 93.' '/policy recency:budget=16,interval=8' /retry /stats | lethe chat";
 
 pub(crate) fn main(mut args: Args) -> Result<(), Fault> {
     args.engine.model = args.name.take().or(args.engine.model);

@@ -129,25 +129,16 @@ fn stats_show_every_layer_and_all_turns() {
 #[test]
 fn the_system_message_can_be_set_and_removed() {
     let alone = |args: &[&str]| ok(&[&["run", "-q", "-n", "30", SECOND], args].concat());
-    let (brief, bare) = (alone(&["--system", "Be brief."]), alone(&[]));
-    assert_ne!(brief, bare);
-    let lines = [
-        "/system",
-        "/system Be brief.",
-        "/system",
-        SECOND,
-        "/clear",
-        SECOND,
-        "/system \"\"",
-        "/clear",
-        "/system",
-        SECOND,
-    ];
-    let (text, notes) = chat(&["-n", "30"], &lines);
-    assert_eq!(text, format!("Be brief.\n{brief}{brief}{bare}"), "it outlives what was said");
+    // sevens enough to distract a small model
+    let (told, bare) = (alone(&["--system", "7 7 7 7 7"]), alone(&[]));
+    assert_ne!(told, bare);
+    let set = ["/system", "/system 7 7 7 7 7", "/system", SECOND, "/clear", SECOND];
+    let removed = ["/system \"\"", "/clear", "/system", SECOND];
+    let (text, notes) = chat(&["-n", "30"], &[&set[..], &removed].concat());
+    assert_eq!(text, format!("7 7 7 7 7\n{told}{told}{bare}"), "it outlives what was said");
     assert_eq!(notes.matches("there is no system message").count(), 2, "{notes}");
-    let (text, _) = chat(&["-q", "-n", "30", "--system", "Be brief."], &["/system", SECOND]);
-    assert_eq!(text, format!("Be brief.\n{brief}"));
+    let (text, _) = chat(&["-q", "-n", "30", "--system", "7 7 7 7 7"], &["/system", SECOND]);
+    assert_eq!(text, format!("7 7 7 7 7\n{told}"));
     // in the middle of a conversation
     let dir = tempfile::tempdir().expect("a folder");
     let file = dir.path().join("talk.json");
