@@ -1,5 +1,7 @@
 //! What can be wrong with a policy's name, options or budget.
 
+use crate::nearest::meant;
+
 /// Why a policy cannot be named, built or run as asked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -119,10 +121,6 @@ pub enum PolicyError {
 
 /// The remedy for a budget that the user chose.
 pub(crate) const RAISE_IT: &str = "raise it, or protect less of the prompt (protect_prompt=newest or none)";
-
-fn meant(nearest: &Option<&'static str>) -> String {
-    nearest.map(|name| format!(" (did you mean `{name}`?)")).unwrap_or_default()
-}
 
 fn keys(known: &[&'static str]) -> String {
     if known.is_empty() { "it takes none".to_owned() } else { format!("its options: {}", known.join(", ")) }

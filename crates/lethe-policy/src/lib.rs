@@ -39,6 +39,7 @@ pub use bound::{Ask, Bound};
 pub use breakpoint::{Breakpoint, Reference};
 pub use error::PolicyError;
 pub use hoyer::hoyer;
+pub use nearest::{meant, nearest};
 pub use option::{OptionKind, OptionSpec, Options};
 pub use policies::{Auto, Full, Lethe, Random, Recency, registry};
 pub use policy::{

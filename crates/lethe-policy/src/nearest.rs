@@ -1,7 +1,7 @@
 //! Guessing what a mistyped word was meant to be.
 
 /// The known word most like `word`: one that starts with it or differs by at most a third of its letters.
-pub(crate) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let word = word.to_lowercase();
     known
         .into_iter()
@@ -12,6 +12,11 @@ pub(crate) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) 
         .filter(|(distance, candidate)| *distance <= candidate.chars().count().div_ceil(3))
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, candidate)| candidate)
+}
+
+/// The question whether that was meant, to stand behind the word in an error; nothing where there is no such word.
+pub fn meant(nearest: &Option<&str>) -> String {
+    nearest.map(|word| format!(" (did you mean `{word}`?)")).unwrap_or_default()
 }
 
 /// Levenshtein distance: insertions, deletions and replacements between two words.

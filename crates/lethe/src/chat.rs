@@ -1,16 +1,32 @@
-//! `lethe chat`: a conversation, a line a turn.
+//! `lethe chat`: a conversation, a turn at a time.
 
-use std::io::{self, BufRead, IsTerminal, Write};
+mod command;
+mod complete;
+mod conversation;
+mod dialogue;
+mod editor;
+mod history;
+mod interrupt;
+mod lines;
+mod messages;
+mod reader;
+mod setting;
+mod tally;
 
-use lethe_engine::{Engine, Request, Sampling, Stream, SubmitError};
-use lethe_model::Message;
-use lethe_policy::PolicySpec;
+use std::io::{self, IsTerminal, Write};
+
+use lethe_engine::{FinishReason, Stream};
+use lethe_model::ThinkingParser;
 
 use crate::Fault;
 use crate::options::{EngineArgs, PolicyArgs, SamplingArgs, TurnArgs};
-use crate::prompt::{Prompt, Prompter};
+use crate::prompt::Prompter;
 use crate::show::{Said, Show, View};
 use crate::{load, report, terminal};
+use command::{Command, Entry};
+use dialogue::{Answered, Dialogue};
+use interrupt::Interrupt;
+use reader::Reader;
 
 #[derive(clap::Args)]
 #[command(after_help = HELP, allow_negative_numbers = true)]
@@ -31,19 +47,25 @@ pub(crate) struct Args {
     /// only what the cache does not hold complete is computed
     #[arg(long, conflicts_with = "no_template")]
     keep_thinking: bool,
+    /// Do not keep the lines typed at a terminal for later runs (they are kept in $XDG_STATE_HOME/lethe/chat_history, by
+    /// default in ~/.local/state)
+    #[arg(long)]
+    no_history: bool,
 }
 
-const HELP: &str =
-    "A line is a turn; one that ends in \\ goes on in the next. /reset begins anew, /exit or the end of input ends,
-/help says so. Without a chat template each line goes on in one text.
+const HELP: &str = "A line is a turn; one that ends in \\ goes on in the next, and lines between \"\"\" are one turn, sent as they are.
+At a terminal lines are edited with the usual keys: arrows, Ctrl-R searches those of earlier runs, Tab completes commands.
+Ctrl-C stops an answer; what came of it stays in the conversation. At an empty prompt Ctrl-C ends, as Ctrl-D does.
+Without a chat template each line goes on in one text.
+
+Commands, at a terminal and in a pipe: /help, /policy, /stats, /system, /clear, /undo, /retry, /set, /save, /load, /exit;
+/help says what they do. A line that begins with // is sent with one slash.
 
 Examples:
   lethe chat
   lethe chat ./Qwen3-0.6B --system \"Be brief.\" --reasoning-budget 500
-  lethe chat -m ./Qwen3-0.6B --keep-thinking --cap 2048 --hide-thinking --quiet < questions.txt";
-
-const COMMANDS: &str =
-    "/reset  forget the conversation\n/exit   end\n/help   this\nA line that ends in \\ goes on in the next.";
+  lethe chat -m ./Qwen3-0.6B --keep-thinking --cap 2048 --hide-thinking --quiet < questions.txt
+  printf '%s\\n' 'Sort 41 7 93.' '/policy recency:budget=16,interval=8' /retry /stats | lethe chat";
 
 pub(crate) fn main(mut args: Args) -> Result<(), Fault> {
     args.engine.model = args.name.take().or(args.engine.model);
@@ -57,194 +79,175 @@ pub(crate) fn main(mut args: Args) -> Result<(), Fault> {
     }
     let engine = load::engine(&args.engine, &model)?;
     let sampling = args.sampling.sampling(&model.generation);
-    if !args.turn.quiet {
+    let typed = io::stdin().is_terminal();
+    let quiet = args.turn.quiet;
+    if !quiet {
         args.sampling.warning(&model.generation).into_iter().for_each(terminal::notice);
         terminal::notice(load::describe(&args.engine, &model, &engine));
         terminal::notice(report::settings(&spec, &engine, &sampling)?);
+        if typed {
+            terminal::notice("/help lists the commands; Ctrl-C stops an answer, Ctrl-D ends");
+        }
     }
-    let past = Past::new(&prompter);
-    let mut chat = Chat { engine, prompter, spec, sampling, keep_thinking: args.keep_thinking, past };
-    let (typed, stdout) = (io::stdin().is_terminal(), io::stdout().is_terminal());
-    let prompt = if typed && stdout { "> " } else { "" };
-    let view = View::streaming(args.turn.hide_thinking);
-    let progress = !args.turn.quiet && io::stderr().is_terminal();
-    let (mut input, mut out) = (io::stdin().lock(), anstream::stdout());
-    while let Some(text) = read_turn(&mut input, &mut out, prompt)? {
-        match text.trim() {
-            "" => {}
-            "/exit" => break,
-            "/help" => writeln!(out, "{COMMANDS}")?,
-            "/reset" => chat.reset(),
-            _ => {
-                let before = chat.past.tokens;
-                match chat.turn(&text, |stream, parser| Show::new(&mut out, parser, view, progress).all(stream)) {
-                    Ok((said, appended)) => {
-                        report::close(&said.done, if appended { before } else { 0 }, args.turn.quiet)
-                    }
-                    // Someone who types may try again; a script must not go on as if it had its answer.
-                    Err(e) if typed && !terminal::is_broken_pipe(e.as_ref()) => {
-                        terminal::error(e.as_ref());
-                        if args.keep_thinking && before > 0 && chat.past.session.is_none() {
-                            terminal::notice(
-                                "the cache is gone: the next turn reads the conversation without its thinking",
-                            );
-                        }
-                    }
-                    Err(e) => return Err(e),
-                }
+    let interrupt = if typed { Some(Interrupt::install()?) } else { None };
+    let mut reader = Reader::open(interrupt.clone(), !args.no_history)?;
+    let mut chat = Chat {
+        dialogue: Dialogue::new(engine, prompter, spec, sampling, args.turn.system, args.keep_thinking),
+        out: anstream::stdout(),
+        view: View::streaming(args.turn.hide_thinking),
+        progress: !quiet && io::stderr().is_terminal(),
+        quiet,
+        interrupt: interrupt.unwrap_or_default(),
+    };
+    let mut refused = 0;
+    while let Some(turn) = reader.next(&mut chat.out)? {
+        let thought = chat.dialogue.holds_thinking();
+        let entry = command::parse(turn);
+        let asks = match &entry {
+            Ok(Entry::Obey(Command::Retry)) => !chat.dialogue.past().is_empty(),
+            entry => matches!(entry, Ok(Entry::Say(_))),
+        };
+        let done = match entry {
+            Ok(Entry::Nothing) => continue,
+            Ok(Entry::Obey(Command::Exit)) => break,
+            Ok(Entry::Say(question)) => chat.ask(&question),
+            Ok(Entry::Obey(command)) => chat.obey(command),
+            Err(e) => Err(e.into()),
+        };
+        match done {
+            Ok(()) => {}
+            // Someone who types may try again; a script must not go on as if it had its answer.
+            Err(e) if terminal::is_broken_pipe(e.as_ref()) || (asks && !typed) => return Err(e),
+            Err(e) => {
+                terminal::error(e.as_ref());
+                refused += 1;
             }
         }
+        if thought && !chat.dialogue.holds_thinking() && !chat.dialogue.past().is_empty() {
+            terminal::notice("the cache is gone: the next turn reads the conversation without its thinking");
+        }
+    }
+    if refused > 0 && !typed {
+        return Err(format!("{refused} of the commands above could not be carried out").into());
     }
     Ok(())
 }
 
-/// What was said so far, and where it is cached.
-struct Past {
-    session: Option<u64>,
-    /// With a template: the conversation, answers without their thinking.
-    messages: Vec<Message>,
-    /// Without one: every id, in order.
-    text: Vec<u32>,
-    /// The end token of the last answer.
-    ended: Option<u32>,
-    /// Tokens that the session has seen.
-    tokens: usize,
+/// A conversation and how it is shown.
+struct Chat<W> {
+    dialogue: Dialogue,
+    out: W,
+    view: View,
+    progress: bool,
+    quiet: bool,
+    interrupt: Interrupt,
 }
 
-impl Past {
-    fn new(prompter: &Prompter) -> Past {
-        Past { session: None, messages: prompter.system(), text: Vec::new(), ended: None, tokens: 0 }
+impl<W: Write> Chat<W> {
+    fn ask(&mut self, question: &str) -> Result<(), Fault> {
+        let answered = self.dialogue.ask(question, show(&mut self.out, self.view, self.progress, &self.interrupt))?;
+        self.close(&answered);
+        Ok(())
     }
-}
 
-/// A conversation.
-struct Chat {
-    engine: Engine,
-    prompter: Prompter,
-    spec: PolicySpec,
-    sampling: Sampling,
-    keep_thinking: bool,
-    past: Past,
-}
-
-impl Chat {
-    fn reset(&mut self) {
-        if let Some(session) = self.past.session {
-            // An engine that has stopped says so at the next turn.
-            let _ = self.engine.release(session);
+    fn retry(&mut self) -> Result<(), Fault> {
+        if self.dialogue.greedy() && !self.dialogue.past().is_empty() {
+            self.notice("every choice is greedy, so the seed changes nothing: /set temperature 0.7 would");
         }
-        self.past = Past::new(&self.prompter);
+        if self.dialogue.holds_thinking() && self.dialogue.past().len() > 1 {
+            terminal::notice("the cache takes nothing back: the conversation is read anew, without its thinking");
+        }
+        let answered = self.dialogue.retry(show(&mut self.out, self.view, self.progress, &self.interrupt))?;
+        self.close(&answered.ok_or("there is no question to answer again")?);
+        Ok(())
     }
 
-    /// One turn: asks, shows, remembers. Returns the answer, and whether the turn went on where the last one ended. A turn
-    /// that fails is not part of the conversation.
-    fn turn(
-        &mut self,
-        text: &str,
-        show: impl FnOnce(Stream, lethe_model::ThinkingParser) -> Result<Said, Fault>,
-    ) -> Result<(Said, bool), Fault> {
-        let templated = self.prompter.template().is_some();
-        let appends = self.keep_thinking && self.past.session.is_some();
-        let mut messages = self.past.messages.clone();
-        messages.push(Message::new("user", text));
-        let prompt = match (templated, appends) {
-            (true, true) => self.prompter.after_reply(&messages, self.past.ended)?,
-            (true, false) => self.prompter.chat(&messages)?,
-            (false, _) => self.go_on(text)?,
-        };
-        let generation = self.prompter.generation(&prompt, &self.sampling, true)?;
-        let parser = self.prompter.parser(&prompt);
-        let prompt_ids = if templated { Vec::new() } else { prompt.ids.clone() };
-        let stream = self.submit(prompt, generation, appends)?;
-        // From here on the session is busy, and gone if the turn fails; the conversation is then read anew.
-        let session = self.past.session.take();
-        let said = show(stream, parser).inspect_err(|_| {
-            if let Some(session) = session {
-                let _ = self.engine.release(session);
+    /// What is said when a turn is over.
+    fn close(&self, Answered { said, before, kept }: &Answered) {
+        report::close(&said.done, *before, self.quiet);
+        match (said.done.reason, kept) {
+            (FinishReason::Cancelled, true) => {
+                self.notice("what came of the answer stays in the conversation; /undo drops it")
             }
-        })?;
-        let usage = said.done.usage;
-        self.past.session = said.done.session;
-        self.past.ended = self.prompter.ended(&said.done.token_ids);
-        self.past.tokens = usage.prompt_tokens + usage.completion_tokens + if appends { self.past.tokens } else { 0 };
-        messages.push(Message::new("assistant", &said.answer));
-        self.past.messages = messages;
-        if !templated {
-            self.past.text = prompt_ids;
-            // An end token would end the text for good.
-            let end = self.past.ended.map_or(0, |_| 1);
-            self.past.text.extend(&said.done.token_ids[..said.done.token_ids.len() - end]);
-        }
-        Ok((said, appends))
-    }
-
-    /// The text so far and a new line.
-    fn go_on(&self, line: &str) -> Result<Prompt, Fault> {
-        let begins = self.past.text.is_empty();
-        let new = self.prompter.raw(&if begins { line.to_owned() } else { format!("\n{line}") }, begins)?;
-        Ok(Prompt { ids: [&self.past.text[..], &new.ids].concat(), ..new })
-    }
-
-    fn submit(
-        &self,
-        prompt: Prompt,
-        generation: lethe_engine::Generation,
-        appends: bool,
-    ) -> Result<Stream, SubmitError> {
-        let Prompt { ids, system_tokens, .. } = prompt;
-        match self.past.session {
-            None => self.engine.submit(Request {
-                system_tokens,
-                policy: self.spec.clone(),
-                generation,
-                ..Request::new(ids)
-            }),
-            Some(session) if appends => self.engine.append(session, ids, generation),
-            Some(session) => self.engine.resume(session, ids, system_tokens, generation),
-        }
-    }
-}
-
-/// The next turn of the user, its lines joined; `None` at the end of input.
-fn read_turn(input: &mut impl BufRead, out: &mut impl Write, prompt: &str) -> Result<Option<String>, Fault> {
-    let mut turn = String::new();
-    loop {
-        if !prompt.is_empty() {
-            write!(out, "{prompt}")?;
-            out.flush()?;
-        }
-        let mut line = String::new();
-        if input.read_line(&mut line).map_err(|e| format!("stdin: {e}"))? == 0 {
-            if !prompt.is_empty() {
-                writeln!(out)?; // the end of input typed no newline
+            (FinishReason::Cancelled, false) => {
+                terminal::notice("stopped before there was an answer: the question is dropped")
             }
-            return Ok(Some(turn).filter(|t| !t.is_empty()));
+            _ => {}
         }
-        let line = line.trim_end_matches(['\n', '\r']);
-        let Some(more) = line.strip_suffix('\\') else {
-            turn.push_str(line);
-            return Ok(Some(turn));
-        };
-        turn.push_str(more);
-        turn.push('\n');
+    }
+
+    /// Carries a command out. One that shows something writes it where the answers go; that it did something is said beside
+    /// them.
+    fn obey(&mut self, command: Command) -> Result<(), Fault> {
+        let d = &mut self.dialogue;
+        match command {
+            Command::Help => writeln!(self.out, "{}", command::help())?,
+            Command::Stats => writeln!(self.out, "{}", d.tally().report())?,
+            Command::Policy(None) => writeln!(self.out, "{}\n{}", d.policy()?, d.tally().cut())?,
+            Command::Policy(Some(spec)) => {
+                d.switch(spec)?;
+                let policy = d.policy()?;
+                self.notice(&policy);
+            }
+            Command::System(None) => match d.past().system() {
+                Some(text) => writeln!(self.out, "{}", terminal::harmless(text))?,
+                None => self.notice("there is no system message"),
+            },
+            Command::System(Some(text)) => {
+                let system = (!text.is_empty()).then_some(text);
+                let said = if system.is_some() { "set" } else { "removed" };
+                d.set_system(system)?;
+                self.notice(&format!("system message {said}"));
+            }
+            Command::Clear => {
+                d.clear();
+                self.notice("the conversation is forgotten");
+            }
+            Command::Undo => {
+                let last = d.undo().ok_or("there is no question to take back")?;
+                self.notice(&format!("dropped: {}", last.question.lines().next().unwrap_or_default()));
+            }
+            Command::Set(None) => {
+                for setting in d.settings() {
+                    writeln!(self.out, "{setting}")?;
+                }
+            }
+            Command::Set(Some(setting)) => {
+                d.set(setting)?;
+                self.notice(&setting.to_string());
+            }
+            Command::Save(path) => {
+                let messages = d.save(&path)?;
+                self.notice(&format!("wrote {messages} messages to {}", path.display()));
+            }
+            Command::Load(path) => {
+                let messages = d.load(&path)?;
+                self.notice(&format!("read {messages} messages from {}", path.display()));
+            }
+            Command::Retry => self.retry()?,
+            Command::Exit => {} // nothing to do before it
+        }
+        Ok(self.out.flush()?)
+    }
+
+    fn notice(&self, text: &str) {
+        if !self.quiet {
+            terminal::notice(text);
+        }
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_backslash_joins_lines() {
-        let mut input = "one\ntwo \\\nthree\r\n\nfour\\\n".as_bytes();
-        let mut out = Vec::new();
-        let mut next = || read_turn(&mut input, &mut out, "> ").unwrap();
-        assert_eq!(next().as_deref(), Some("one"));
-        assert_eq!(next().as_deref(), Some("two \nthree"));
-        assert_eq!(next().as_deref(), Some(""));
-        assert_eq!(next().as_deref(), Some("four\n"), "the end of input ends a turn");
-        assert_eq!(next(), None);
-        assert_eq!(String::from_utf8(out).unwrap().matches("> ").count(), 7);
-        assert!(read_turn(&mut &b"\xff\n"[..], &mut Vec::new(), "").is_err(), "bytes that are no text");
+/// Follows an answer to its end, or until Ctrl-C.
+fn show<'a, W: Write>(
+    out: &'a mut W,
+    view: View,
+    progress: bool,
+    interrupt: &'a Interrupt,
+) -> impl FnOnce(Stream, ThinkingParser) -> Result<Said, Fault> + 'a {
+    move |stream, parser| {
+        interrupt.forget();
+        let said = Show::new(out, parser, view, progress).all(stream, || interrupt.pressed());
+        interrupt.forget();
+        said
     }
 }

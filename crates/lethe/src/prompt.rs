@@ -47,19 +47,51 @@ impl Prompter {
             }
         }
         if args.reasoning_budget.is_some() {
-            if model.tokenizer.is_none() {
-                return Err("--reasoning-budget needs a tokenizer, and this model has none".into());
-            }
-            if prompter.tags.is_none() {
-                let ThinkTags { open, close } = ThinkTags::THINK;
-                return Err(format!(
-                    "--reasoning-budget: this model marks no thinking (neither its vocabulary nor its chat template has \
-                     {open} and {close}); use --max-tokens"
-                )
-                .into());
-            }
+            prompter.can_budget()?;
         }
         Ok(prompter)
+    }
+
+    fn can_budget(&self) -> Result<(), Fault> {
+        if self.model.tokenizer.is_none() {
+            return Err("--reasoning-budget needs a tokenizer, and this model has none".into());
+        }
+        if self.tags.is_none() {
+            let ThinkTags { open, close } = ThinkTags::THINK;
+            return Err(format!(
+                "--reasoning-budget: this model marks no thinking (neither its vocabulary nor its chat template has \
+                 {open} and {close}); use --max-tokens"
+            )
+            .into());
+        }
+        Ok(())
+    }
+
+    /// Most new tokens of a turn; `None` is what the model's positions leave.
+    pub(crate) fn max_tokens(&self) -> Option<usize> {
+        self.args.max_tokens
+    }
+
+    /// See [`Prompter::max_tokens`].
+    pub(crate) fn set_max_tokens(&mut self, tokens: Option<usize>) {
+        self.args.max_tokens = tokens;
+    }
+
+    /// Tokens after which thinking is closed; `None` is never.
+    pub(crate) fn reasoning_budget(&self) -> Option<usize> {
+        self.args.reasoning_budget
+    }
+
+    /// See [`Prompter::reasoning_budget`].
+    ///
+    /// # Errors
+    /// The model marks no thinking.
+    pub(crate) fn set_reasoning_budget(&mut self, tokens: Option<usize>) -> Result<(), Fault> {
+        if tokens.is_some() {
+            self.can_budget()?;
+        }
+        self.args.reasoning_budget = tokens;
+        Ok(())
     }
 
     /// The model's template, if it is to be used.

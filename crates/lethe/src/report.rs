@@ -31,9 +31,14 @@ pub(crate) fn reason(done: &Finished) -> String {
 
 /// The policy with what it made of this machine, such as the cap of `auto`, and how tokens are chosen.
 pub(crate) fn settings(spec: &PolicySpec, engine: &Engine, sampling: &Sampling) -> Result<String, Fault> {
+    Ok(format!("{} · {sampling}", resolved(spec, engine)?))
+}
+
+/// The policy with what it made of this machine.
+pub(crate) fn resolved(spec: &PolicySpec, engine: &Engine) -> Result<String, Fault> {
     let policy = spec.build(&engine.context())?;
     let options: Vec<String> = policy.options().into_iter().map(|(k, v)| format!("{k}={v}")).collect();
-    Ok(format!("policy {} {} · {sampling}", policy.name(), options.join(" ")))
+    Ok(format!("policy {} {}", policy.name(), options.join(" ")))
 }
 
 /// What is said on stderr when a turn is over; `before` it, the session had fed so many tokens.

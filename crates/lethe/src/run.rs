@@ -72,7 +72,7 @@ pub(crate) fn main(mut args: Args) -> Result<(), Fault> {
     let view = if args.json { View::Nothing } else { View::streaming(args.turn.hide_thinking) };
     let progress = !quiet && !args.json && io::stderr().is_terminal();
     let mut out = anstream::stdout();
-    let said = Show::new(&mut out, parser, view, progress).all(stream)?;
+    let said = Show::new(&mut out, parser, view, progress).all(stream, || false)?;
     if args.json {
         writeln!(out, "{}", report::json(&said))?;
         out.flush()?;

@@ -76,9 +76,12 @@ impl<'a, W: Write> Show<'a, W> {
         }
     }
 
-    /// Prints a stream of events to its end.
-    pub(crate) fn all(mut self, stream: Stream) -> Result<Said, Fault> {
-        for event in stream {
+    /// Prints a stream of events to its end, which is cancelled when `stop` says so.
+    pub(crate) fn all(mut self, mut stream: Stream, stop: impl Fn() -> bool) -> Result<Said, Fault> {
+        while let Some(event) = stream.next() {
+            if stop() {
+                stream.cancel();
+            }
             match event {
                 // A short prompt is read before anyone could see the line.
                 Event::Prefill { done, total } if total > 512 && done < total => {

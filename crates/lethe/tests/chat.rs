@@ -82,7 +82,7 @@ fn commands_and_joined_lines() {
     let input = format!("/help\n\n{SECOND}\n/reset\n{SECOND}\n/exit\n{FIRST}\n");
     let (text, _) = chat(&["-q"], &input);
     let (help, answers) = text.split_once("next.\n").expect("the help ends so");
-    assert!(help.contains("/reset") && help.contains("/exit"));
+    assert!(help.contains("/clear") && help.contains("/exit"));
     assert_eq!(answers, alone.repeat(2), "a reset forgets all, and nothing is read after the exit");
     let joined = ok(&["run", "-q", "--hide-thinking", "Sort 5 \n3 9."]);
     assert_eq!(chat(&["-q", "--hide-thinking"], "Sort 5 \\\n3 9.").0, joined);
