@@ -10,9 +10,12 @@ use lethe_kv::{Granularity, PAGE_SLOTS, SeqCache};
 use lethe_model::{Backend, Detokenizer};
 use lethe_policy::{Ask, Bound, LayerState, ProtectPrompt};
 
+use crate::constraint::Guard;
 use crate::core::Core;
 use crate::event::{Event, Failure, FinishReason, Limit};
 use crate::load::Meter;
+use crate::logprobs;
+use crate::repetition::Repetition;
 use crate::request::{Generation, SubmitError};
 use crate::sampling::Sampler;
 use crate::sequence::{Sequence, Turn};
@@ -36,13 +39,18 @@ impl<B: Backend> Core<B> {
         }
         let limit = self.context.max_positions;
         let left = limit.saturating_sub(position + feed.len());
-        if left == 0 {
-            return Err(SubmitError::PromptTooLong { needed: position + feed.len() + 1, limit });
-        }
-        if generation.max_tokens == Some(0) {
-            return Err(SubmitError::ZeroTokens);
+        let needed = position + feed.len() + usize::from(generation.max_tokens != Some(0));
+        if needed > limit {
+            return Err(SubmitError::PromptTooLong { needed, limit });
         }
         generation.sampling.validate(vocab)?;
+        logprobs::validate(generation.logprobs)?;
+        if let Some(rules) = &generation.repetition {
+            rules.validate()?;
+        }
+        if let Some(max) = generation.max_tokens.filter(|&max| max < generation.min_tokens) {
+            return Err(SubmitError::MinOverMax { min: generation.min_tokens, max });
+        }
         if let Some(budget) = &generation.thinking {
             budget.validate(self.model.tokenizer.as_deref(), vocab)?;
         }
@@ -57,6 +65,8 @@ impl<B: Backend> Core<B> {
         }
         let asked = generation.max_tokens.unwrap_or(usize::MAX);
         let tokenizer = self.model.tokenizer.as_ref();
+        let constraint = generation.constraint.take();
+        let guard = constraint.map(|c| Guard::new(c, tokenizer, &self.model.end_ids, vocab)).transpose()?;
         let mut sampler = Sampler::new(generation.sampling.clone(), vocab);
         sampler.saw_prompt(&feed);
         Ok(Turn {
@@ -65,12 +75,18 @@ impl<B: Backend> Core<B> {
             cached: 0,
             fed: 0,
             carry: Vec::new(),
+            reading: None,
             output: Vec::new(),
             max_tokens: asked.min(left),
             limit: if asked <= left { Limit::MaxTokens(asked) } else { Limit::Positions(limit) },
             sampler,
-            detokenizer: tokenizer.map(|t| Detokenizer::new(Arc::clone(t), generation.stop.clone(), true)),
+            detokenizer: tokenizer.map(|t| {
+                Detokenizer::new(Arc::clone(t), generation.stop.clone(), true).at_least(generation.min_tokens)
+            }),
             watch: generation.thinking.clone().zip(tokenizer).map(|(b, t)| Watch::new(b, Arc::clone(t))),
+            guard,
+            repetition: generation.repetition.map(|rules| Repetition::new(rules, asked.min(left))),
+            stopped_by: None,
             generation,
             feed,
             submitted: Instant::now(),
@@ -202,7 +218,9 @@ impl<B: Backend> Core<B> {
 
     /// Puts what the prefix cache knows of a new prompt into its cache. Returns how many tokens that are.
     fn lend(&mut self, seq: &Sequence, cache: &mut SeqCache) -> usize {
-        let Some(prefixes) = self.prefixes.as_mut().filter(|_| seq.lends()) else { return 0 };
+        let Some(prefixes) = self.prefixes.as_mut().filter(|_| seq.lends() && seq.turn.reading.is_none()) else {
+            return 0;
+        };
         let feed = &seq.turn.feed;
         let blocks = prefixes.find(&feed[..seq.reusable(feed.len())]);
         prefixes.lend(&blocks, cache, true);

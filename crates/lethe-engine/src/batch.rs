@@ -3,6 +3,7 @@
 use lethe_kv::{KvError, LaneView, Storage};
 use lethe_model::{Sequences, Span};
 
+use crate::prompt_logprobs::SPARE_LOGIT_ROWS;
 use crate::sequence::Sequence;
 
 /// The plan of a step. Buffers are kept from step to step.
@@ -24,6 +25,8 @@ pub(crate) struct Entry {
     pub(crate) span: Span,
     /// Which of the wanted logits are this sequence's; `None` inside a prompt.
     pub(crate) logits: Option<usize>,
+    /// The first of the wanted logits of a prompt whose log probabilities are told: one for each of its rows.
+    pub(crate) read: Option<usize>,
 }
 
 impl Plan {
@@ -32,7 +35,7 @@ impl Plan {
             entries: Vec::with_capacity(sequences),
             tokens: Vec::with_capacity(rows),
             positions: Vec::with_capacity(rows),
-            logit_rows: Vec::with_capacity(sequences),
+            logit_rows: Vec::with_capacity(sequences + SPARE_LOGIT_ROWS),
             rows: Vec::with_capacity(sequences),
             prompts: Vec::with_capacity(sequences),
         }
@@ -41,7 +44,9 @@ impl Plan {
     /// Fills a step of at most `max_rows` rows: one for everybody who is decoding, the rest for prompts, at most `chunk` for
     /// each. Half of that rest goes to the oldest prompt, so that a long one gets on whatever comes after it; the other half,
     /// and what the oldest leaves, to prompts with least left to read, so that a short one does not wait for a long one.
+    /// Prompts whose every row wants logits share [`SPARE_LOGIT_ROWS`] a step.
     pub(crate) fn fill(&mut self, running: &[Sequence], max_rows: usize, chunk: usize) {
+        let mut spare = SPARE_LOGIT_ROWS;
         self.entries.clear();
         self.tokens.clear();
         self.positions.clear();
@@ -49,19 +54,21 @@ impl Plan {
         self.share(running, max_rows, chunk);
         for prefilling in [false, true] {
             for (i, seq) in running.iter().enumerate().filter(|(_, s)| s.turn.prefilling() == prefilling) {
-                let (start, room) = (self.tokens.len(), self.rows[i]);
+                let every = prefilling && seq.turn.reading.is_some();
+                let (start, room) = (self.tokens.len(), self.rows[i].min(if every { spare } else { usize::MAX }));
                 if room == 0 {
                     continue;
                 }
                 let span = seq.next_span(start, room);
                 let ends = !prefilling || seq.turn.fed + span.rows == seq.turn.feed.len();
-                let logits = ends.then_some(self.logit_rows.len());
-                self.entries.push(Entry { seq: i, span, logits });
+                let (wanted, last) = (self.logit_rows.len(), start + span.rows - 1);
+                let from = if every { start } else { last + usize::from(!ends) };
+                self.logit_rows.extend(from as u32..=last as u32);
+                spare -= if every { span.rows } else { 0 };
+                let logits = ends.then(|| self.logit_rows.len() - 1);
+                self.entries.push(Entry { seq: i, span, logits, read: every.then_some(wanted) });
                 self.tokens.extend_from_slice(seq.next_tokens(span.rows));
                 self.positions.extend(seq.position..seq.position + span.rows as u32);
-                if ends {
-                    self.logit_rows.push((start + span.rows - 1) as u32);
-                }
             }
         }
     }

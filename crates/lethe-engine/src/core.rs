@@ -12,13 +12,14 @@ use lethe_model::{Backend, Detokenizer, Model, Workspace};
 use lethe_policy::Context;
 
 use crate::batch::{Batch, Plan};
+use crate::choice::ChoiceScratch;
 use crate::event::{Event, Failure, FinishReason};
 use crate::load::{Load, Meter};
 use crate::memory::available_memory;
 use crate::options::{EngineError, EngineOptions};
 use crate::parking::ParkingLot;
+use crate::prompt_logprobs::SPARE_LOGIT_ROWS;
 use crate::rounds::{self, RoundScratch};
-use crate::sampling::SampleScratch;
 use crate::sequence::{Sequence, layer_len};
 
 /// The engine's state between steps.
@@ -39,7 +40,7 @@ pub struct Core<B: Backend> {
     pub(crate) workspace: Workspace<B>,
     pub(crate) plan: Plan,
     pub(crate) rounds: RoundScratch,
-    sampling: SampleScratch,
+    pub(crate) choice: ChoiceScratch,
     pub(crate) sum: Vec<f32>,      // [slots], mass of a layer
     pub(crate) ended: Vec<Ending>, // of this step
 }
@@ -102,10 +103,10 @@ impl<B: Backend> Core<B> {
             meter: Arc::new(Meter::new(shape.layers)),
             arrivals: 0,
             short: false,
-            workspace: model.decoder.workspace(rows, seqs),
+            workspace: model.decoder.workspace(rows, seqs + SPARE_LOGIT_ROWS),
             plan: Plan::with_capacity(rows, seqs),
             rounds: RoundScratch::default(),
-            sampling: SampleScratch::new(vocab),
+            choice: ChoiceScratch::new(vocab),
             sum: Vec::new(),
             ended: Vec::with_capacity(seqs),
             context,
@@ -235,11 +236,12 @@ impl<B: Backend> Core<B> {
     /// Takes the results of one sequence's part of the step.
     fn settle(&mut self, entry: usize) {
         let entry = self.plan.entries[entry];
+        let unread = self.read_prompt(entry).err();
         let seq = &mut self.running[entry.seq];
         let rows = entry.span.rows;
         seq.position += rows as u32;
         seq.tokens.extend_from_slice(&self.plan.tokens[entry.span.start..entry.span.start + rows]);
-        let reading = seq.turn.prefilling();
+        let (reading, said) = (seq.turn.prefilling(), seq.turn.output.len());
         if reading {
             seq.turn.fed += rows;
             let (done, total) = (seq.turn.fed, seq.turn.feed.len());
@@ -249,16 +251,17 @@ impl<B: Backend> Core<B> {
         let cache = seq.cache.as_ref().expect("only admitted sequences run");
         seq.stats.before_rounds(cache);
         let how = match entry.logits {
+            _ if unread.is_some() => unread.map(Err),
             None => None,
             Some(i) => {
                 seq.turn.carry = Vec::new();
+                if let Some(reading) = seq.turn.reading.take() {
+                    (seq.sink)(Event::PromptLogprobs(reading.told()));
+                }
                 let last_row = entry.span.start + rows - 1;
                 let logits = self.workspace.logits(&self.model.decoder, i);
                 if logits.iter().all(|x| x.is_finite()) {
-                    match seq.turn.choose(logits, u64::from(seq.position), &mut self.sampling) {
-                        Some(id) => take_token(seq, id),
-                        None => Some(Err(Failure::NothingToSample)),
-                    }
+                    seq.answer(logits, &mut self.choice)
                 } else {
                     let layer = self.workspace.broken(last_row).unwrap_or(self.context.layers);
                     Some(Err(Failure::NonFinite { position: seq.position - 1, layer }))
@@ -266,7 +269,7 @@ impl<B: Backend> Core<B> {
             }
         };
         if entry.logits.is_some() && !matches!(how, Some(Err(_))) {
-            Meter::add(&self.meter.generated_tokens, 1);
+            Meter::add(&self.meter.generated_tokens, seq.turn.output.len() - said);
             // A prompt that is the whole past: complete pages of it are there for others, before a round cuts them.
             let whole = reading && seq.position as usize == seq.turn.feed.len();
             if let Some(prefixes) = self.prefixes.as_mut().filter(|_| whole && seq.lends()) {
@@ -325,7 +328,7 @@ impl<B: Backend> Core<B> {
         // A restart cuts the cache when it is admitted, any other turn touches it with its first row.
         let untouched = match seq.turn.restart {
             Some(_) => seq.turn.admitted.is_none(),
-            None => seq.turn.fed == 0 && seq.turn.leftover > 0,
+            None => seq.turn.fed == 0 && seq.position > 0,
         };
         let held = seq.cache.is_some() || seq.stored.is_some();
         let keep = seq.turn.generation.keep && held && !seq.abandoned() && (untouched || !seq.turn.prefilling());
@@ -366,23 +369,5 @@ impl<B: Backend> Core<B> {
             drop(seq.cache.take());
             (seq.sink)(Event::Failed(failure.clone()));
         }
-    }
-}
-
-/// Adds a token to the answer. Returns how the turn ends, if it does.
-fn take_token(seq: &mut Sequence, id: u32) -> Option<Result<FinishReason, Failure>> {
-    let turn = &mut seq.turn;
-    turn.first_token.get_or_insert_with(Instant::now);
-    turn.output.push(id);
-    let text = turn.detokenizer.as_mut().map(|d| d.push(id)).unwrap_or_default();
-    let stopped =
-        turn.generation.stop_ids.contains(&id) || turn.detokenizer.as_ref().is_some_and(|d| d.stopped().is_some());
-    (seq.sink)(Event::Token { id, text });
-    if stopped {
-        Some(Ok(FinishReason::Stop))
-    } else if turn.output.len() >= turn.max_tokens {
-        Some(Ok(FinishReason::Length))
-    } else {
-        None
     }
 }

@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::constraint::ConstraintError;
+use crate::logprobs::TokenLogprobs;
+
 /// One thing that happened to a request.
 #[derive(Clone, Debug)]
 pub enum Event {
@@ -14,12 +17,17 @@ pub enum Event {
         /// Tokens of the prompt.
         total: usize,
     },
+    /// How likely the model held each token of the prompt but the first, when the request asked; once, before the first
+    /// token.
+    PromptLogprobs(Vec<TokenLogprobs>),
     /// A new token.
     Token {
         /// Its id.
         id: u32,
         /// Text that is now certain; may be empty while a character or a stop string is incomplete.
         text: String,
+        /// How likely the model held it, when the request asked.
+        logprobs: Option<Box<TokenLogprobs>>,
     },
     /// Text that was held back and turned out to be part of the answer.
     Tail(String),
@@ -59,12 +67,23 @@ pub struct Round {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FinishReason {
-    /// An end id or a stop string.
+    /// An end id, a stop string ([`Finished::stopped_by`]), or a grammar that allows nothing more.
     Stop,
     /// A limit; [`Finished::limit`] names it.
     Length,
     /// The caller gave up.
     Cancelled,
+    /// The answer only repeated itself ([`crate::RepetitionDetection`]).
+    Repetition,
+}
+
+/// What stopped a turn.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StoppedBy {
+    /// An end id, the model's or the request's.
+    Id(u32),
+    /// A stop string.
+    Text(String),
 }
 
 /// The limit that ended a turn.
@@ -105,6 +124,11 @@ pub struct Finished {
     pub timing: Timing,
     /// The session to append to, when the request asked to keep it.
     pub session: Option<u64>,
+    /// What stopped it, when the reason is [`FinishReason::Stop`]; `None` for the end of a grammar.
+    pub stopped_by: Option<StoppedBy>,
+    /// The answer says the same again and again: 20 tokens that come 5 times within 200, or anything of at least 100
+    /// tokens in all that is repeated 5 times back to back.
+    pub looped: bool,
 }
 
 /// Tokens of a turn.
@@ -183,9 +207,12 @@ pub enum Failure {
         /// First layer whose output was not finite; the number of layers when only the head's was not.
         layer: usize,
     },
-    /// Biases ban every token.
-    #[error("no token can be sampled: logit_bias bans the whole vocabulary")]
+    /// Every token is banned.
+    #[error("no token can be sampled: what logit_bias, min_tokens and the grammar ban is the whole vocabulary")]
     NothingToSample,
+    /// The grammar of the answer failed.
+    #[error("the grammar of the answer cannot go on: {0}")]
+    Constraint(#[from] ConstraintError),
     /// Kept sessions hold the memory that the request needs, nothing runs that could free any, and they cannot be parked.
     #[error(
         "{needed} bytes of KV memory are needed, and {sessions} kept sessions hold too much of it and cannot be moved out: \

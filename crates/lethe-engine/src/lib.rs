@@ -12,14 +12,20 @@
 
 mod admission;
 mod batch;
+mod choice;
+mod constraint;
 mod core;
 mod engine;
 mod event;
 mod load;
+mod logprobs;
+mod looped;
 mod making_room;
 mod memory;
 mod options;
 mod parking;
+mod prompt_logprobs;
+mod repetition;
 mod request;
 mod resume;
 mod rounds;
@@ -29,11 +35,16 @@ mod submit;
 mod thinking;
 
 pub use crate::core::Core;
+pub use constraint::{AfterThinking, Constrained, Constraint, ConstraintError};
 pub use engine::{Engine, Handle, Stream};
-pub use event::{DroppedMass, Event, Failure, FinishReason, Finished, KvReport, Limit, Round, Timing, Usage};
+pub use event::{
+    DroppedMass, Event, Failure, FinishReason, Finished, KvReport, Limit, Round, StoppedBy, Timing, Usage,
+};
 pub use load::Load;
+pub use logprobs::{MAX_LOGPROBS, TokenLogprobs};
 pub use memory::{BadMemoryAmount, MemoryAmount, available_memory, human_bytes};
 pub use options::{EngineError, EngineOptions};
+pub use repetition::RepetitionDetection;
 pub use request::{Generation, Request, SubmitError};
 pub use sampling::{BadSampling, SampleScratch, Sampler, Sampling, argmax, uniform};
 pub use thinking::ThinkingBudget;

@@ -3,6 +3,9 @@
 use lethe_policy::{PolicyError, PolicySpec};
 
 use crate::Sampling;
+use crate::constraint::Constrained;
+use crate::logprobs::MAX_LOGPROBS;
+use crate::repetition::RepetitionDetection;
 use crate::sampling::BadSampling;
 use crate::thinking::ThinkingBudget;
 
@@ -22,13 +25,16 @@ pub struct Request {
     pub trace: bool,
     /// How to generate.
     pub generation: Generation,
+    /// Tell the log probability of every token of the prompt but the first, and of so many likeliest in its place (at most
+    /// [`MAX_LOGPROBS`](crate::MAX_LOGPROBS)). The whole prompt is computed, in smaller chunks.
+    pub prompt_logprobs: Option<usize>,
 }
 
 impl Request {
     /// A greedy request with the default policy.
     pub fn new(prompt: Vec<u32>) -> Request {
         let (policy, generation) = (PolicySpec::default(), Generation::default());
-        Request { prompt, system_tokens: 0, policy, elastic: false, trace: false, generation }
+        Request { prompt, system_tokens: 0, policy, elastic: false, trace: false, generation, prompt_logprobs: None }
     }
 }
 
@@ -37,7 +43,7 @@ impl Request {
 pub struct Generation {
     /// Choice of tokens.
     pub sampling: Sampling,
-    /// Most new tokens; `None` is what the model's positions leave.
+    /// Most new tokens; `None` is what the model's positions leave. With 0 the prompt is read and nothing generated.
     pub max_tokens: Option<usize>,
     /// Strings that end the turn; they are not part of the text.
     pub stop: Vec<String>,
@@ -45,10 +51,20 @@ pub struct Generation {
     pub stop_ids: Vec<u32>,
     /// Go on past the model's end ids.
     pub ignore_eos: bool,
+    /// Fewest new tokens: until they are out nothing stops the turn but a limit. Ids that would end it are banned, stop
+    /// strings are text.
+    pub min_tokens: usize,
     /// Keep the cache when the turn ends, for [`crate::Engine::append`] and [`crate::Engine::resume`].
     pub keep: bool,
     /// How long the model may think before thinking is closed for it; `None` is as long as it wants.
     pub thinking: Option<ThinkingBudget>,
+    /// Tell the log probability of every token, and of so many likeliest in its place (at most
+    /// [`MAX_LOGPROBS`](crate::MAX_LOGPROBS)).
+    pub logprobs: Option<usize>,
+    /// A grammar that the answer must follow.
+    pub constraint: Option<Constrained>,
+    /// Do not go on with an answer that only repeats itself; `None` lets it.
+    pub repetition: Option<RepetitionDetection>,
 }
 
 /// A request that was refused. Nothing was queued.
@@ -70,14 +86,11 @@ pub enum SubmitError {
     /// The prompt leaves no position for an answer.
     #[error("the prompt needs positions up to {needed}, the model has {limit}: shorten the prompt")]
     PromptTooLong {
-        /// Positions used so far, the prompt and one new token.
+        /// Positions used so far, the prompt and one new token, if one is wanted.
         needed: usize,
         /// Positions of the model.
         limit: usize,
     },
-    /// Zero new tokens asked for.
-    #[error("max_tokens is 0: ask for at least one token")]
-    ZeroTokens,
     /// The request can never fit, even alone.
     #[error(
         "the request may need {needed} bytes of KV memory, the pool has {limit}: \
@@ -108,6 +121,33 @@ pub enum SubmitError {
         /// Tokens of the prompt.
         prompt: usize,
     },
+    /// More log probabilities a token than are told.
+    #[error("{asked} likeliest tokens were asked for beside each token, at most {MAX_LOGPROBS} are told")]
+    TooManyLogprobs {
+        /// What was asked for.
+        asked: usize,
+    },
+    /// Fewest and most tokens contradict each other.
+    #[error("min_tokens is {min}, max_tokens {max}: ask for at least as many tokens as must come")]
+    MinOverMax {
+        /// Fewest.
+        min: usize,
+        /// Most.
+        max: usize,
+    },
+    /// Repetition detection with numbers that make no sense.
+    #[error("repetition detection: {key} = {value}, expected {expected}")]
+    BadRepetition {
+        /// The number.
+        key: &'static str,
+        /// What was given.
+        value: usize,
+        /// What would do.
+        expected: &'static str,
+    },
+    /// Thinking is told from the answer by its text.
+    #[error("a grammar after thinking needs a tokenizer, and this model has none")]
+    ConstraintNeedsTokenizer,
     /// A sampling parameter is out of range.
     #[error(transparent)]
     Sampling(#[from] BadSampling),
@@ -123,8 +163,8 @@ pub enum SubmitError {
     /// Thinking is told from the answer by its text.
     #[error("a reasoning budget needs a tokenizer, and this model has none: leave the budget out")]
     BudgetNeedsTokenizer,
-    /// A tag of a reasoning budget is empty.
-    #[error("a reasoning budget needs an opening and a closing tag, and one of them is empty")]
+    /// A tag to tell thinking by is empty.
+    #[error("thinking is told by an opening and a closing tag, and one of them is empty")]
     EmptyTag,
     /// An id to be forced is outside the vocabulary.
     #[error("token {index} of those that close thinking is {id}, the vocabulary ends at {}", vocab - 1)]

@@ -9,11 +9,15 @@ use lethe_kv::SeqCache;
 use lethe_model::{Detokenizer, Span};
 use lethe_policy::{LayerState, Policy, Prefill, ProtectPrompt, Scoring, fold};
 
-use crate::event::{DroppedMass, Event, Finished, KvReport, Limit, Timing, Usage};
+use crate::constraint::Guard;
+use crate::event::{DroppedMass, Event, Finished, KvReport, Limit, StoppedBy, Timing, Usage};
+use crate::looped::looped;
 use crate::parking::Stored;
+use crate::prompt_logprobs::Reading;
+use crate::repetition::Repetition;
 use crate::request::Generation;
 use crate::resume::Restart;
-use crate::sampling::{SampleScratch, Sampler};
+use crate::sampling::Sampler;
 use crate::thinking::Watch;
 
 /// Where the events of a sequence go.
@@ -141,6 +145,8 @@ pub(crate) struct Turn {
     pub(crate) cached: usize,
     /// Mass of the prompt's counting queries in earlier chunks. `[layers][kv heads][slots at the prompt's end]`
     pub(crate) carry: Vec<Vec<f32>>,
+    /// Log probabilities of the prompt so far, if they are wanted and it is not read yet.
+    pub(crate) reading: Option<Reading>,
     /// Answer so far.
     pub(crate) output: Vec<u32>,
     pub(crate) max_tokens: usize,
@@ -148,6 +154,9 @@ pub(crate) struct Turn {
     pub(crate) sampler: Sampler,
     pub(crate) detokenizer: Option<Detokenizer>,
     pub(crate) watch: Option<Watch>,
+    pub(crate) guard: Option<Guard>,
+    pub(crate) repetition: Option<Repetition>,
+    pub(crate) stopped_by: Option<StoppedBy>,
     pub(crate) generation: Generation,
     pub(crate) submitted: Instant,
     pub(crate) admitted: Option<Instant>,
@@ -163,21 +172,6 @@ impl Turn {
     /// True until the whole prompt is in the cache.
     pub(crate) fn prefilling(&self) -> bool {
         self.fed < self.feed.len()
-    }
-
-    /// The next token: the one that a reasoning budget demands, or the sampler's. `None` when every token is banned.
-    pub(crate) fn choose(&mut self, logits: &mut [f32], position: u64, scratch: &mut SampleScratch) -> Option<u32> {
-        let id = match self.watch.as_ref().and_then(Watch::next) {
-            Some(id) => {
-                self.sampler.chose(id);
-                id
-            }
-            None => self.sampler.sample(logits, position, scratch)?,
-        };
-        if let Some(watch) = &mut self.watch {
-            watch.saw(id);
-        }
-        Some(id)
     }
 }
 
@@ -391,6 +385,7 @@ impl Sequence {
 
     /// The end of the turn, as it is told.
     pub(crate) fn finished(&mut self, reason: crate::FinishReason, kept: bool, now: Instant) -> Finished {
+        let kv = self.kv_report();
         let t = &mut self.turn;
         let since = |from: Option<Instant>, to: Instant| from.map(|f| to - f).unwrap_or_default();
         let timing = Timing {
@@ -407,9 +402,11 @@ impl Sequence {
                 cached_tokens: t.cached,
             },
             token_ids: t.output.clone(),
-            kv: self.kv_report(),
+            kv,
             timing,
             session: kept.then_some(self.id),
+            stopped_by: t.stopped_by.take(),
+            looped: looped(&t.output),
         }
     }
 }

@@ -7,6 +7,7 @@ use lethe_model::Backend;
 
 use crate::core::Core;
 use crate::event::{Event, Limit};
+use crate::prompt_logprobs::Reading;
 use crate::request::{Generation, Request, SubmitError};
 use crate::sequence::{Sequence, Shared, Sink, Turn};
 
@@ -32,7 +33,7 @@ impl<B: Backend> Core<B> {
 
     /// [`Core::submit`], for a caller that wants to cancel and watch.
     pub(crate) fn enqueue(&mut self, id: u64, request: Request, sink: Sink) -> Result<Arc<Shared>, SubmitError> {
-        let Request { prompt, system_tokens, policy, elastic, trace, generation } = request;
+        let Request { prompt, system_tokens, policy, elastic, trace, generation, prompt_logprobs } = request;
         if system_tokens > prompt.len() {
             return Err(SubmitError::SystemTooLong { system: system_tokens, prompt: prompt.len() });
         }
@@ -41,7 +42,8 @@ impl<B: Backend> Core<B> {
             return Err(SubmitError::ElasticFull);
         }
         let open = generation.max_tokens.is_none();
-        let turn = self.turn(prompt, 0, 0, generation)?;
+        let mut turn = self.turn(prompt, 0, 0, generation)?;
+        turn.reading = Reading::new(prompt_logprobs, turn.feed.len())?;
         let shared = self.shared();
         let mut seq = Sequence::new(id, sink, Arc::clone(&shared), policy, self.context.layers, system_tokens, turn);
         (seq.elastic, seq.trace) = (elastic, trace);

@@ -2,17 +2,18 @@
 
 use std::sync::Arc;
 
-use lethe_model::{Detokenizer, ThinkTags, ThinkingParser, Tokenizer};
+use lethe_model::{Detokenizer, ThinkTags, ThinkingParser, Tokenizer, TokenizerError};
 
 use crate::request::SubmitError;
 
-/// How many tokens a model may think, and what is said for it once they are spent.
+/// How many tokens a model may think, and what is said for it once they are spent, or once it only repeats itself
+/// ([`crate::RepetitionDetection`]).
 #[derive(Clone, Debug)]
 pub struct ThinkingBudget {
-    /// Tokens between the tags. 0 closes at once.
-    pub tokens: usize,
-    /// Ids forced one per step, as if they had been sampled, when the budget is spent and thinking still open: a closing
-    /// remark, if any, and the closing tag.
+    /// Tokens between the tags. 0 closes at once, `None` only what repeats itself.
+    pub tokens: Option<usize>,
+    /// Ids forced one per step, as if they had been sampled, while thinking is still open: a closing remark, if any, and
+    /// the closing tag.
     pub close: Vec<u32>,
     /// The tags to tell thinking by, in the text of the answer.
     pub tags: ThinkTags,
@@ -21,6 +22,29 @@ pub struct ThinkingBudget {
 }
 
 impl ThinkingBudget {
+    /// What the model is made to say before the closing tag, unless something else is wanted or it has thought nothing.
+    pub const MESSAGE: &str = "Considering the limited time, I have to give the answer based on the thinking so far.";
+
+    /// A budget whose thinking closes with `message`, which may be empty; `None` is [`ThinkingBudget::MESSAGE`] where
+    /// there was anything to think.
+    ///
+    /// # Errors
+    /// [`TokenizerError`] for a message without ids.
+    pub fn new(
+        tokenizer: &Tokenizer,
+        tags: ThinkTags,
+        starts_inside: bool,
+        tokens: Option<usize>,
+        message: Option<&str>,
+    ) -> Result<ThinkingBudget, TokenizerError> {
+        let thinks = tokens != Some(0);
+        let message = message.unwrap_or(if thinks { ThinkingBudget::MESSAGE } else { "" });
+        // The newline after the opening tag is there already where the prompt or the model wrote it.
+        let lead = if message.is_empty() && (starts_inside || thinks) { "" } else { "\n" };
+        let close = tokenizer.encode(&format!("{lead}{message}\n{}\n\n", tags.close), false)?;
+        Ok(ThinkingBudget { tokens, close, tags, starts_inside })
+    }
+
     /// Checks it against a model.
     ///
     /// # Errors
@@ -49,6 +73,7 @@ pub(crate) struct Watch {
     detokenizer: Detokenizer,
     parser: ThinkingParser,
     spent: usize,
+    closing: bool,
     forced: usize,
 }
 
@@ -58,6 +83,7 @@ impl Watch {
             detokenizer: Detokenizer::new(tokenizer, Vec::<String>::new(), false),
             parser: ThinkingParser::new(Some(budget.tags.clone()), budget.starts_inside),
             spent: 0,
+            closing: false,
             forced: 0,
             budget,
         }
@@ -65,8 +91,19 @@ impl Watch {
 
     /// The token that must come next; `None` leaves the choice to the sampler. What was begun is said to its end.
     pub(crate) fn next(&self) -> Option<u32> {
-        let due = self.forced > 0 || (self.parser.inside() && self.spent >= self.budget.tokens);
+        let spent = self.budget.tokens.is_some_and(|tokens| self.spent >= tokens);
+        let due = self.closing || self.forced > 0 || (self.parser.inside() && spent);
         self.budget.close.get(self.forced).copied().filter(|_| due)
+    }
+
+    /// True while the model thinks, and nothing was said for it yet.
+    pub(crate) fn inside(&self) -> bool {
+        self.forced == 0 && self.parser.inside()
+    }
+
+    /// Closes the thinking that it is inside of.
+    pub(crate) fn close(&mut self) {
+        self.closing = true;
     }
 
     /// Takes note of the token that came, which is [`Watch::next`] where there was one.

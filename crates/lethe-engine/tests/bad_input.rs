@@ -3,7 +3,9 @@
 mod common;
 
 use common::{options, outcome, problems, reasoner, request, run};
-use lethe_engine::{Core, EngineError, EngineOptions, Failure, Generation, Request, Sampling, SubmitError};
+use lethe_engine::{
+    Core, EngineError, EngineOptions, Failure, Generation, RepetitionDetection, Request, Sampling, SubmitError,
+};
 use lethe_kernels::{Cpu, CpuOptions};
 use lethe_kv::KvDtype;
 use lethe_model::{CpuBackend, Model};
@@ -26,9 +28,25 @@ fn every_bad_request_is_refused_by_name() {
         refuse(request(&[1, 2, 736], "full", 5)),
         SubmitError::TokenOutOfRange { index: 2, id: 736, vocab: 736 }
     ));
-    assert!(matches!(refuse(request(&good, "full", 0)), SubmitError::ZeroTokens));
+    assert!(matches!(
+        refuse(with(Generation { logprobs: Some(21), ..Generation::default() })),
+        SubmitError::TooManyLogprobs { asked: 21 }
+    ));
+    assert!(matches!(
+        refuse(Request { prompt_logprobs: Some(99), ..request(&good, "full", 5) }),
+        SubmitError::TooManyLogprobs { asked: 99 }
+    ));
+    assert!(matches!(
+        refuse(with(Generation { min_tokens: 6, max_tokens: Some(5), ..Generation::default() })),
+        SubmitError::MinOverMax { min: 6, max: 5 }
+    ));
+    let rules = RepetitionDetection { max_pattern_size: 4, min_pattern_size: 1, min_count: 1 };
+    let refused = refuse(with(Generation { repetition: Some(rules), ..Generation::default() })).to_string();
+    assert!(refused.contains("min_count = 1") && refused.contains("at least 2"), "{refused}");
     let long = vec![5; 4096];
     assert!(matches!(refuse(request(&long, "full", 5)), SubmitError::PromptTooLong { needed: 4097, limit: 4096 }));
+    let longer = vec![5; 4097]; // without an answer one more token fits
+    assert!(matches!(refuse(request(&longer, "full", 0)), SubmitError::PromptTooLong { needed: 4097, limit: 4096 }));
     assert!(matches!(
         refuse(Request { system_tokens: 99_999, ..request(&good, "full", 5) }),
         SubmitError::SystemTooLong { .. }
@@ -121,7 +139,12 @@ fn logits_that_are_not_finite_end_that_request_and_name_the_layer() {
     let position = prompt.len() as u32 - 1;
     for kv_dtype in [KvDtype::F32, KvDtype::F16, KvDtype::I8] {
         let options = EngineOptions { kv_dtype, ..options(1) };
-        let o = run(&model, options, vec![request(prompt, "full", 5)]).remove(0);
+        let o = run(&model, options.clone(), vec![request(prompt, "full", 5)]).remove(0);
         assert_eq!(o.failed, Some(Failure::NonFinite { position, layer: 3 }), "{kv_dtype:?}");
+        // whoever wants to know of every token hears of the first
+        let reads = Request { prompt_logprobs: Some(0), ..request(prompt, "full", 5) };
+        let o = run(&model, options, vec![reads]).remove(0);
+        assert_eq!(o.failed, Some(Failure::NonFinite { position: 0, layer: 3 }), "{kv_dtype:?}");
+        assert!(o.prompt_logprobs.is_none());
     }
 }

@@ -14,7 +14,7 @@ const OPEN: u32 = 722;
 
 fn budget(model: &Model<CpuBackend>, tokens: usize) -> ThinkingBudget {
     let close = model.tokenizer.as_ref().unwrap().encode("\nMove 5.\n</think>\n\n", false).unwrap();
-    ThinkingBudget { tokens, close, tags: ThinkTags::THINK, starts_inside: false }
+    ThinkingBudget { tokens: Some(tokens), close, tags: ThinkTags::THINK, starts_inside: false }
 }
 
 fn limited(prompt: &[u32], policy: &str, max_tokens: usize, budget: ThinkingBudget) -> Request {
@@ -111,6 +111,24 @@ fn budgets_do_not_depend_on_batch_chunk_or_policy_and_count_as_output() {
         assert_eq!(o.ids(), a.ids());
         assert_eq!(o.done.as_ref().unwrap().kv, a.done.as_ref().unwrap().kv);
     }
+}
+
+#[test]
+fn the_closing_text_fits_where_it_comes() {
+    let model = reasoner(1);
+    let tokenizer = model.tokenizer.as_ref().unwrap();
+    let text = |inside, tokens, message| {
+        let budget = ThinkingBudget::new(tokenizer, ThinkTags::THINK, inside, tokens, message).unwrap();
+        assert_eq!((budget.tokens, budget.starts_inside), (tokens, inside));
+        tokenizer.decode(&budget.close, false).unwrap()
+    };
+    let message = ThinkingBudget::MESSAGE;
+    assert_eq!(text(false, Some(5), None), format!("\n{message}\n</think>\n\n"));
+    assert_eq!(text(true, None, None), format!("\n{message}\n</think>\n\n"));
+    assert_eq!(text(false, Some(0), None), "\n\n</think>\n\n", "nothing was thought: the tags stand alone");
+    assert_eq!(text(true, Some(0), None), "\n</think>\n\n", "the prompt has the newline");
+    assert_eq!(text(false, Some(5), Some("")), "\n</think>\n\n");
+    assert_eq!(text(false, None, Some("So.")), "\nSo.\n</think>\n\n");
 }
 
 #[test]

@@ -55,6 +55,40 @@ impl DecoderSpec {
         read_step(&value, &mut specs, &mut false)?;
         Ok(Self(specs.into()))
     }
+
+    /// What a token adds to a text that has begun. Bytes, not text: a character may take several tokens.
+    pub(crate) fn bytes(&self, token: String) -> Vec<u8> {
+        let mut text = token;
+        for spec in self.0.iter() {
+            text = match spec {
+                Spec::ByteLevel => {
+                    let mut bytes = Vec::new();
+                    append_bytes(&text, &mut bytes);
+                    match String::from_utf8(bytes) {
+                        Ok(text) => text,
+                        Err(part) => return part.into_bytes(),
+                    }
+                }
+                Spec::ByteFallback => match fallback_byte(&text) {
+                    Some(byte) if byte.is_ascii() => char::from(byte).into(),
+                    Some(byte) => return vec![byte],
+                    None => text,
+                },
+                Spec::Replace { from, to } => text.replace(from, to),
+                // fused, it cuts the beginning of the text
+                Spec::Strip { fused: true, .. } => text,
+                Spec::Strip { content, count, fused: false } => {
+                    let cut = text.chars().take(*count).take_while(|c| c == content).count();
+                    text.chars().skip(cut).collect()
+                }
+                Spec::Metaspace { mark, keep_first, fused } => {
+                    text.replace(*mark, if *fused && !keep_first { "" } else { " " })
+                }
+                Spec::Words => format!(" {text}"),
+            };
+        }
+        text.into_bytes()
+    }
 }
 
 /// Appends the steps of one JSON decoder. `fused` says that what arrives is one text and no longer tokens.

@@ -16,6 +16,9 @@ pub struct Detokenizer {
     decoder: Decoder,
     skip_special: bool,
     stops: Vec<Stop>,
+    /// Stop strings end nothing while this many tokens are not exceeded.
+    at_least: usize,
+    pushed: usize,
     held: String,
     stopped: Option<usize>,
 }
@@ -30,11 +33,20 @@ impl Detokenizer {
     ) -> Self {
         let decoder = Decoder::new(tokenizer.decoder());
         let stops = stops.into_iter().map(|stop| Stop::new(stop.into())).collect();
-        Self { tokenizer, decoder, skip_special, stops, held: String::new(), stopped: None }
+        Self { tokenizer, decoder, skip_special, stops, at_least: 0, pushed: 0, held: String::new(), stopped: None }
+    }
+
+    /// The first `tokens` tokens are not stopped: a stop string that they complete is text like any other. One that they
+    /// begin may still end the text later.
+    #[must_use]
+    pub fn at_least(mut self, tokens: usize) -> Self {
+        self.at_least = tokens;
+        self
     }
 
     /// Takes the next id; returns the text that has become safe to show, often none. Unknown ids have no text.
     pub fn push(&mut self, id: u32) -> String {
+        self.pushed += 1;
         let mut text = String::new();
         let hidden = self.skip_special && self.tokenizer.is_special(id);
         if self.stopped.is_none()
@@ -68,8 +80,11 @@ impl Detokenizer {
         if self.stopped.is_some() {
             return String::new();
         }
+        let may_stop = self.pushed > self.at_least;
         for (at, byte) in text.bytes().enumerate() {
-            let complete = |(index, stop): (usize, &mut Stop)| stop.push(byte).then_some((stop.text.len(), index));
+            let complete = |(index, stop): (usize, &mut Stop)| {
+                (stop.push(byte, may_stop) && may_stop).then_some((stop.text.len(), index))
+            };
             // Every stop string must see every byte, so no early exit here.
             let found =
                 self.stops.iter_mut().enumerate().filter_map(complete).reduce(|a, b| if b.0 > a.0 { b } else { a });
@@ -109,13 +124,18 @@ impl Stop {
         Self { text, borders, matched: 0 }
     }
 
-    /// Takes the next byte of the stream; whether it completes the stop string.
-    fn push(&mut self, byte: u8) -> bool {
+    /// Takes the next byte of the stream; whether it completes the stop string, which the stream goes on after unless that
+    /// is the `last` thing it does.
+    fn push(&mut self, byte: u8, last: bool) -> bool {
         if self.text.is_empty() {
             return false;
         }
         self.matched = advance(self.text.as_bytes(), &self.borders, self.matched, byte);
-        self.matched == self.text.len()
+        let complete = self.matched == self.text.len();
+        if complete && !last {
+            self.matched = self.borders[self.matched - 1];
+        }
+        complete
     }
 }
 

@@ -70,6 +70,13 @@ impl Tokenizer {
         self.inner.id_to_token(id)
     }
 
+    /// What a token adds to a text that has begun, in bytes: a character may take several tokens. Nothing for special tokens
+    /// and unknown ids. (The first token of a text may lose a leading space where the decoder cuts one.)
+    pub fn bytes(&self, id: u32) -> Vec<u8> {
+        let token = self.token(id).filter(|_| !self.is_special(id));
+        token.map(|token| self.decoder.bytes(token)).unwrap_or_default()
+    }
+
     /// The id of a token as the vocabulary writes it.
     pub fn id(&self, token: &str) -> Option<u32> {
         self.inner.token_to_id(token)

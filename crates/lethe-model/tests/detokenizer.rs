@@ -39,19 +39,18 @@ fn tokenizers() -> Vec<(String, Arc<Tokenizer>)> {
     all.into_iter().map(|(label, tokenizer)| (label, Arc::new(tokenizer))).collect()
 }
 
-/// The text before the first stop string to be complete, the longest one if several are, and which it was.
-fn cut<'a>(text: &'a str, stops: &[String]) -> (&'a str, Option<usize>) {
-    let ends = (0..=text.len()).filter(|end| text.is_char_boundary(*end));
-    for end in ends {
-        let complete = |(index, stop): (usize, &String)| {
-            (!stop.is_empty() && text[..end].ends_with(stop.as_str())).then_some((stop.len(), index))
-        };
-        let found = stops.iter().enumerate().filter_map(complete);
-        if let Some((length, index)) = found.reduce(|a, b| if b.0 > a.0 { b } else { a }) {
-            return (&text[..end - length], Some(index));
-        }
-    }
-    (text, None)
+/// The text before the first stop string to be complete, the longest one if several are, and which it was. Those that are
+/// complete within the first `free` bytes do not count.
+fn cut<'a>(text: &'a str, stops: &[String], free: usize) -> (&'a str, Option<usize>) {
+    let ends = (free + 1..=text.len()).filter(|end| text.is_char_boundary(*end));
+    ends.map(|end| cut_at_end(&text[..end], stops)).find(|(_, stop)| stop.is_some()).unwrap_or((text, None))
+}
+
+/// The longest stop string that the text ends with.
+fn cut_at_end<'a>(text: &'a str, stops: &[String]) -> (&'a str, Option<usize>) {
+    let ends = |(_, stop): &(usize, &String)| !stop.is_empty() && text.ends_with(stop.as_str());
+    let found = stops.iter().enumerate().filter(ends).reduce(|a, b| if b.1.len() > a.1.len() { b } else { a });
+    found.map_or((text, None), |(index, stop)| (&text[..text.len() - stop.len()], Some(index)))
 }
 
 /// Pieces as they came, and the stop.
@@ -101,7 +100,7 @@ fn streamed_text_equals_the_whole() {
             let whole = tokenizer.decode(&ids, skip).unwrap();
             let stops = random_stops(&whole, &mut random);
             let (pieces, stop) = stream(&tokenizer, &ids, &stops, skip);
-            let (expected, expected_stop) = cut(&whole, &stops);
+            let (expected, expected_stop) = cut(&whole, &stops, 0);
             assert_eq!((pieces.concat().as_str(), stop), (expected, expected_stop), "{label}: {ids:?} {stops:?}");
             stopped += usize::from(stop.is_some());
             broken += usize::from(whole.contains('\u{FFFD}'));
@@ -112,6 +111,36 @@ fn streamed_text_equals_the_whole() {
             broken > 0 || label.contains("metaspace") || label.contains("strip of every") || label == "no decoder",
             "{label}"
         );
+    }
+}
+
+#[test]
+fn stop_strings_wait_for_so_many_tokens() {
+    let mut random = Random(5);
+    for (label, tokenizer) in tokenizers() {
+        let (mut early, mut late) = (0, 0);
+        for _ in 0..1500 {
+            let ids = random_ids(&tokenizer, &mut random);
+            let whole = tokenizer.decode(&ids, true).unwrap();
+            let stops = random_stops(&whole, &mut random);
+            let tokens = random.below(ids.len() + 2);
+            // the text that has come out with those tokens
+            let free: usize = {
+                let mut plain = Detokenizer::new(Arc::clone(&tokenizer), Vec::<String>::new(), true);
+                ids.iter().take(tokens).map(|id| plain.push(*id).len()).sum()
+            };
+            // what only comes out at the end belongs to the last token
+            let free = if tokens >= ids.len() { whole.len() } else { free };
+            let mut detokenizer = Detokenizer::new(Arc::clone(&tokenizer), stops.clone(), true).at_least(tokens);
+            let mut text: String = ids.iter().map(|id| detokenizer.push(*id)).collect();
+            text.push_str(&detokenizer.finish());
+            let (expected, stop) = cut(&whole, &stops, free);
+            assert_eq!((text.as_str(), detokenizer.stopped()), (expected, stop), "{label}: {ids:?} {stops:?} {tokens}");
+            let without = cut(&whole, &stops, 0).1;
+            early += usize::from(without.is_some() && stop.is_none());
+            late += usize::from(stop.is_some() && tokens > 0);
+        }
+        assert!(early > 30 && late > 30, "{label}: {early} {late}");
     }
 }
 
@@ -165,4 +194,39 @@ fn stop_strings_span_tokens_and_are_never_shown() {
     let (pieces, stop) = stream(&tokenizer, &ids, &["\n\nQuest".into()], true);
     assert_eq!((pieces.concat().as_str(), stop), ("12 + 34 = 46\n\n", None));
     assert_eq!(pieces.last().unwrap(), "\n\n");
+}
+
+#[test]
+fn bytes_of_tokens_are_what_they_add_to_a_text() {
+    let mut random = Random(13);
+    for (label, tokenizer) in tokenizers() {
+        // a text that has begun
+        let begun = (0..tokenizer.vocab_size() as u32).find(|&id| tokenizer.bytes(id).ends_with(b"a")).unwrap();
+        let mut compared = 0;
+        let mut check = |ids: &[u32]| {
+            let bytes: Vec<u8> = ids.iter().flat_map(|&id| tokenizer.bytes(id)).collect();
+            let Ok(text) = String::from_utf8(bytes) else { return };
+            let before = tokenizer.decode(&[begun], true).unwrap();
+            let whole = tokenizer.decode(&[&[begun], ids].concat(), true).unwrap();
+            assert_eq!(whole, before + &text, "{label}: {ids:?}");
+            compared += 1;
+        };
+        for id in 0..tokenizer.vocab_size() as u32 + 3 {
+            check(&[id]);
+        }
+        for _ in 0..1500 {
+            check(&random_ids(&tokenizer, &mut random));
+        }
+        assert!(compared > tokenizer.vocab_size() / 2, "{label}: {compared}");
+        for id in tokenizer.special_ids() {
+            assert!(tokenizer.bytes(id).is_empty());
+        }
+    }
+    // characters over several tokens
+    let tokenizer = Tokenizer::from_file(common::fixture("tokenizers/byte_level.json")).unwrap();
+    let face = ["ð", "Ł", "ĺ", "Ģ"].map(|byte| tokenizer.bytes(tokenizer.id(byte).unwrap()));
+    assert_eq!(face.concat(), "😀".as_bytes());
+    let tokenizer = Tokenizer::from_file(common::fixture("tokenizers/byte_fallback.json")).unwrap();
+    assert_eq!(tokenizer.bytes(tokenizer.id("<0xE2>").unwrap()), [0xE2]);
+    assert_eq!(tokenizer.bytes(tokenizer.id("<0x0A>").unwrap()), b"\n");
 }

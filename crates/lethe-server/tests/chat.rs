@@ -125,7 +125,8 @@ fn stops_limits_and_biases_are_heeded() {
     let got = server.chat(&with(ask(&problem.question), json!({ "stop_token_ids": [problem.greedy_ids[3]] })));
     assert_eq!(got["usage"]["completion_tokens"], 4);
     assert_eq!(got["choices"][0]["stop_reason"], problem.greedy_ids[3]);
-    let biased = with(ask(&problem.question), json!({ "logit_bias": { first: -100 }, "max_tokens": 4, "logprobs": true }));
+    let biased =
+        with(ask(&problem.question), json!({ "logit_bias": { first: -100 }, "max_tokens": 4, "logprobs": true }));
     let got = server.chat(&biased);
     let tokens = got["choices"][0]["logprobs"]["content"].as_array().unwrap().clone();
     let unbiased = server.chat(&with(biased, json!({ "logit_bias": null })));
@@ -172,7 +173,10 @@ fn verbatim_thinking_stays_in_the_text() {
     let got = server.chat(&ask(&problem.question));
     let message = &got["choices"][0]["message"];
     let text = message["content"].as_str().unwrap();
-    assert!(text.starts_with("<think>") && text.contains(&problem.thinking) && text.ends_with(&problem.answer), "{text}");
+    assert!(
+        text.starts_with("<think>") && text.contains(&problem.thinking) && text.ends_with(&problem.answer),
+        "{text}"
+    );
     assert!(message.get("reasoning").is_none());
     assert!(got["usage"]["completion_tokens_details"]["reasoning_tokens"].as_u64().unwrap() > 10);
 }
@@ -193,7 +197,8 @@ fn a_policy_forgets_and_reports() {
     let server = start(Options { risk_mass: 0.0, ..options() }, engine(2));
     let problem = &problems(8)[7];
     let cap = problem.prompt_ids.len() + 48;
-    let policy = json!({ "kv_policy": { "cap": cap, "half_life": 32, "interval": 8 }, "max_tokens": 200, "ignore_eos": true });
+    let policy =
+        json!({ "kv_policy": { "cap": cap, "half_life": 32, "interval": 8 }, "max_tokens": 200, "ignore_eos": true });
     let got = server.chat(&with(ask(&problem.question), policy));
     let kv = &got["usage"]["kv"];
     assert_eq!((&kv["policy"], &kv["options"]["cap"]), (&json!("lethe"), &json!(cap)));
@@ -241,7 +246,8 @@ fn history_with_thinking_and_parts_is_rendered() {
     assert!(text.contains("<think>\nOne is less.\n</think>\n\n1 3"), "{text}");
     let closed = tokens(json!([{ "role": "user", "content": "Hi" }]), json!({ "enable_thinking": false }));
     assert!(closed.ends_with("<think>\n\n</think>\n\n"), "{closed}");
-    let effort = json!({ "messages": [{ "role": "user", "content": "Hi" }], "reasoning_effort": "none", "max_tokens": 3 });
+    let effort =
+        json!({ "messages": [{ "role": "user", "content": "Hi" }], "reasoning_effort": "none", "max_tokens": 3 });
     let thinking = server.chat(&with(effort.clone(), json!({ "reasoning_effort": "high" })));
     let prompt_tokens = |got: &Value| got["usage"]["prompt_tokens"].as_u64().unwrap();
     assert!(prompt_tokens(&server.chat(&effort)) > prompt_tokens(&thinking), "none closes the thinking in the prompt");

@@ -2,8 +2,8 @@
 
 mod common;
 
-use std::sync::mpsc::channel;
 use std::sync::Arc;
+use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use common::{NAME, ask, begin, engine, model, options, problems, read_to_end, start};
@@ -16,7 +16,8 @@ const CHAT: &str = "/v1/chat/completions";
 /// A request that goes on as long as the model has positions.
 fn endless() -> Value {
     let mut body = ask("Sort 41 7 93 20 58.");
-    for (key, value) in [("ignore_eos", json!(true)), ("stream", json!(true)), ("kv_policy", json!({ "name": "full" }))] {
+    for (key, value) in [("ignore_eos", json!(true)), ("stream", json!(true)), ("kv_policy", json!({ "name": "full" }))]
+    {
         body[key] = value;
     }
     body
@@ -77,9 +78,7 @@ fn a_client_that_goes_away_gives_everything_back() {
     assert!(server.loads()["lethe"]["pages_free"].as_u64() < server.loads()["lethe"]["pages_total"].as_u64());
     drop(clients);
     server.until_idle();
-    server.until(|server| {
-        server.get("/metrics").text.contains("lethe_requests_total{finished_reason=\"abort\"} 2")
-    });
+    server.until(|server| server.get("/metrics").text.contains("lethe_requests_total{finished_reason=\"abort\"} 2"));
 }
 
 #[test]

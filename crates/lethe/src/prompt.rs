@@ -9,9 +9,6 @@ use serde_json::{Map, Value};
 use crate::Fault;
 use crate::options::TurnArgs;
 
-/// What a spent reasoning budget makes the model say.
-const BUDGET_MESSAGE: &str = "Considering the limited time, I have to give the answer based on the thinking so far.";
-
 /// Stands for a reply whose surroundings are wanted; no template changes it, and nobody writes it.
 const REPLY: &str = "lethe:the-reply-stands-here";
 
@@ -152,12 +149,8 @@ impl Prompter {
 
     fn budget(&self, tokens: usize, inside: bool) -> Result<ThinkingBudget, Fault> {
         let tags = self.tags.clone().unwrap_or(ThinkTags::THINK);
-        let default = if tokens == 0 { "" } else { BUDGET_MESSAGE };
-        let message = self.args.reasoning_budget_message.as_deref().unwrap_or(default);
-        // The newline after the opening tag is there already where the prompt or the model wrote it.
-        let lead = if message.is_empty() && (inside || tokens > 0) { "" } else { "\n" };
-        let close = self.tokenizer()?.encode(&format!("{lead}{message}\n{}\n\n", tags.close), false)?;
-        Ok(ThinkingBudget { tokens, close, tags, starts_inside: inside })
+        let message = self.args.reasoning_budget_message.as_deref();
+        Ok(ThinkingBudget::new(self.tokenizer()?, tags, inside, Some(tokens), message)?)
     }
 
     /// Tells thinking from answer in what follows `prompt`.

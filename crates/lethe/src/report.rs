@@ -25,6 +25,7 @@ pub(crate) fn reason(done: &Finished) -> String {
         (FinishReason::Length, None) => "length".into(),
         (FinishReason::Stop, _) => "stop".into(),
         (FinishReason::Cancelled, _) => "cancelled".into(),
+        (FinishReason::Repetition, _) => "repetition".into(),
     }
 }
 
@@ -50,7 +51,7 @@ pub(crate) fn line(done: &Finished, before: usize) -> String {
     let speed = decode_speed(done).map(|s| format!(" at {s:.1} tok/s")).unwrap_or_default();
     let kv = &done.kv;
     // the last token is sampled and not yet fed
-    let seen = (before + done.usage.prompt_tokens + done.usage.completion_tokens).saturating_sub(1);
+    let seen = before + done.usage.prompt_tokens + done.usage.completion_tokens.saturating_sub(1);
     let cached = match done.usage.cached_tokens {
         0 => String::new(),
         n => format!(" ({n} cached)"),

@@ -29,7 +29,8 @@ pub(crate) struct Args {
     settings: Settings,
 }
 
-const HELP: &str = "An option counts before its environment variable, that before the key in the TOML file, that before the
+const HELP: &str =
+    "An option counts before its environment variable, that before the key in the TOML file, that before the
 default. Keys in the file are the names of the options with _ for -; lists are lists, sizes and policies are text.
 
 Examples:
@@ -67,10 +68,13 @@ pub(crate) fn main(args: Args) -> Result<(), Fault> {
     let options = options(&settings)?;
     let engine = engine_args(&settings);
     let (host, port) = (settings.host.clone().unwrap_or("127.0.0.1".into()), settings.port.unwrap_or(8080));
-    let listener = TcpListener::bind((host.as_str(), port)).map_err(|e| format!("cannot listen on {host}:{port}: {e}"))?;
+    let listener =
+        TcpListener::bind((host.as_str(), port)).map_err(|e| format!("cannot listen on {host}:{port}: {e}"))?;
     let address = listener.local_addr()?;
     if options.api_keys.is_empty() && !address.ip().is_loopback() {
-        tracing::warn!("everybody who reaches {address} may use this server: --api-key or --api-key-file asks for keys");
+        tracing::warn!(
+            "everybody who reaches {address} may use this server: --api-key or --api-key-file asks for keys"
+        );
     }
     tracing::info!(address = %address, model = options.names[0], "listening on http://{address}");
     let load = move || load(&settings, &engine).map_err(|e| e.to_string());

@@ -94,7 +94,7 @@ impl<'a, W: Write> Show<'a, W> {
                     }
                 }
                 Event::Tail(text) => self.take(&text)?,
-                Event::Round(_) | Event::Forgot { .. } => {}
+                Event::PromptLogprobs(_) | Event::Forgot { .. } | Event::Round(_) => {}
                 Event::Finished(done) => {
                     if let Some(piece) = self.parser.finish() {
                         self.piece(piece)?;

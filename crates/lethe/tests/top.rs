@@ -17,7 +17,9 @@ fn without_a_terminal_it_prints_one_look() {
     let mock = Mock::with(&[("/v1/loads", loads)], |_, seen| as_asked(seen));
     for args in [&["top", "--url", &mock.url][..], &["top", "--once", "--url", &mock.url, "--api-key", "k"]] {
         let text = ok(args);
-        for word in ["lethe 9.9.9", "2 running of at most 8", "10 of 40 held (25 %)", "1234 generated", "9 rounds", "300"] {
+        for word in
+            ["lethe 9.9.9", "2 running of at most 8", "10 of 40 held (25 %)", "1234 generated", "9 rounds", "300"]
+        {
             assert!(text.contains(word), "{word}: {text}");
         }
         assert!(!text.contains('\x1b'), "{text}");

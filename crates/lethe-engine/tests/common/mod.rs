@@ -3,7 +3,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use lethe_engine::{Core, EngineOptions, Event, Finished, Generation, Request};
+use lethe_engine::{Core, EngineOptions, Event, Finished, Generation, Request, TokenLogprobs};
 use lethe_kernels::{Cpu, CpuOptions};
 use lethe_kv::KvDtype;
 use lethe_model::{CpuBackend, Model};
@@ -65,6 +65,8 @@ pub struct Outcome {
     pub done: Option<Finished>,
     pub failed: Option<lethe_engine::Failure>,
     pub rounds: Vec<lethe_engine::Round>,
+    pub logprobs: Vec<TokenLogprobs>,
+    pub prompt_logprobs: Option<Vec<TokenLogprobs>>,
 }
 
 impl Outcome {
@@ -81,11 +83,16 @@ pub fn outcome() -> (Arc<Mutex<Outcome>>, impl FnMut(Event) + Send + Sync + 'sta
         move |event| {
             let mut o = place.lock().unwrap();
             match event {
-                Event::Token { text, .. } => {
+                Event::Token { text, logprobs, .. } => {
                     o.tokens += 1;
                     o.text.push_str(&text);
+                    o.logprobs.extend(logprobs.map(|l| *l));
                 }
                 Event::Tail(text) => o.text.push_str(&text),
+                Event::PromptLogprobs(entries) => {
+                    assert!(o.prompt_logprobs.is_none() && o.text.is_empty(), "once, before the first token");
+                    o.prompt_logprobs = Some(entries);
+                }
                 Event::Round(round) => o.rounds.push(round),
                 Event::Finished(done) => o.done = Some(*done),
                 Event::Failed(why) => o.failed = Some(why),

@@ -31,10 +31,9 @@ impl Keys {
             return Ok(());
         }
         let value = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
-        let token = value.and_then(|value| value.split_once(' ')).filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
-        let denied = |message: &str| {
-            Err(ApiError::new(401, "authentication_error", message).coded("invalid_api_key"))
-        };
+        let token =
+            value.and_then(|value| value.split_once(' ')).filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
+        let denied = |message: &str| Err(ApiError::new(401, "authentication_error", message).coded("invalid_api_key"));
         let Some((_, token)) = token else {
             return denied("this server needs an API key: send the header `Authorization: Bearer KEY`");
         };

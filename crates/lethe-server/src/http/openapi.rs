@@ -162,7 +162,8 @@ fn taking(id: &str, summary: &str, body: &str, success: Value, generates: bool) 
         UNAVAILABLE,
     ];
     if generates {
-        errors.extend([("429", "the queue is full; `Retry-After` says when to try again"), ("504", "it took too long")]);
+        errors
+            .extend([("429", "the queue is full; `Retry-After` says when to try again"), ("504", "it took too long")]);
     }
     json!({ "post": {
         "operationId": id,
@@ -196,11 +197,8 @@ fn answer(whole: &str, chunk: &str) -> Value {
 
 fn paths() -> Value {
     let text = |media: &str| json!({ "description": "text", "content": { media: { "schema": { "type": "string" } } } });
-    let mut model = giving("model", "One model", holds("the model", "ModelCard"), &[
-        NO_KEY,
-        ("404", "no such model"),
-        UNAVAILABLE,
-    ]);
+    let mut model =
+        giving("model", "One model", holds("the model", "ModelCard"), &[NO_KEY, ("404", "no such model"), UNAVAILABLE]);
     model["get"]["parameters"] =
         json!([{ "name": "model", "in": "path", "required": true, "schema": { "type": "string", "minLength": 1 } }]);
     let chat = answer("ChatCompletion", "ChatChunk");

@@ -15,8 +15,8 @@ use prometheus_client::registry::Registry;
 pub(crate) use clock::Clock;
 
 use crate::metrics::engine::{Naming, OfEngine};
-pub(crate) use engine::pool_usage;
 use crate::served::Served;
+pub(crate) use engine::pool_usage;
 
 /// The content type of [`Metrics::text`].
 pub(crate) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";

@@ -87,7 +87,9 @@ mod tests {
 
     #[test]
     fn an_answer_that_is_not() {
-        for text in ["Hello.", "{", r#"{"name": "unknown", "parameters": {}}"#, r#"{"a": 1}"#, r#"{"name": "f"} and more"#] {
+        for text in
+            ["Hello.", "{", r#"{"name": "unknown", "parameters": {}}"#, r#"{"a": 1}"#, r#"{"name": "f"} and more"#]
+        {
             assert_eq!(parts(text), [Part::Text(text.into())], "{text}");
         }
         assert_eq!(parts(""), []);

@@ -39,8 +39,7 @@ pub(crate) fn job(context: Context<'_>, body: &[u8]) -> Result<Job, ApiError> {
         }
     }
     let shown = if calling.shown() { tools } else { Vec::new() };
-    let conversation =
-        Conversation { messages: chat.messages, tools: shown, variables, add_generation_prompt: true };
+    let conversation = Conversation { messages: chat.messages, tools: shown, variables, add_generation_prompt: true };
     let prompt = conversation.prompt(&context)?;
 
     let tags = context.served.tags.as_ref();

@@ -26,7 +26,6 @@ pub(crate) fn constraint(
         }
     };
     let grammar = grammar.map_err(|e| ApiError::invalid(param, format!("`{param}`: {e}")))?;
-    let after_thinking =
-        context.served.tags.clone().map(|tags| AfterThinking { tags, starts_inside: inside });
+    let after_thinking = context.served.tags.clone().map(|tags| AfterThinking { tags, starts_inside: inside });
     Ok(Some(Constrained { grammar, after_thinking }))
 }

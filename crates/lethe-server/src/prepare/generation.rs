@@ -63,7 +63,8 @@ fn sampling(fields: &GenerationFields, context: Context<'_>) -> Result<Sampling,
     set(&mut s.frequency_penalty, "frequency_penalty", f.frequency_penalty, -2.0..=2.0)?;
     set(&mut s.repetition_penalty, "repetition_penalty", f.repetition_penalty, 0.01..=100.0)?;
     if let Some(k) = f.top_k {
-        let bad = || ApiError::invalid("top_k", format!("`top_k` is {k}: give a whole number of at least 1, or -1 for all"));
+        let bad =
+            || ApiError::invalid("top_k", format!("`top_k` is {k}: give a whole number of at least 1, or -1 for all"));
         s.top_k = if k == -1 { 0 } else { usize::try_from(k).map_err(|_| bad())? };
     }
     for (id, bias) in f.logit_bias.iter().flatten() {
@@ -140,7 +141,10 @@ fn repetition(fields: &RepetitionFields) -> Result<Option<RepetitionDetection>, 
     }
     let bad = |field: &str, what: &str| Err(ApiError::invalid(format!("repetition_detection.{field}"), what));
     if most > 1024 || least > most {
-        return bad("min_pattern_size", "`repetition_detection`: sizes go up to 1024, and the shortest must not be the longer");
+        return bad(
+            "min_pattern_size",
+            "`repetition_detection`: sizes go up to 1024, and the shortest must not be the longer",
+        );
     }
     if !(2..=1024).contains(&count) {
         return bad("min_count", "`repetition_detection.min_count`: give a whole number from 2 to 1024");

@@ -26,7 +26,8 @@ pub(crate) enum Calling {
 impl Calling {
     /// What `tool_choice` makes of `tools`.
     pub(crate) fn new(tools: &[Tool], choice: Option<&ToolChoice>) -> Result<Calling, ApiError> {
-        let needs_tools = |what: &str| ApiError::invalid("tool_choice", format!("`tool_choice` is {what}, and there are no `tools`"));
+        let needs_tools =
+            |what: &str| ApiError::invalid("tool_choice", format!("`tool_choice` is {what}, and there are no `tools`"));
         let names = || tools.iter().map(|tool| tool.function.name.clone()).collect();
         Ok(match choice {
             Some(ToolChoice::Mode(ToolMode::None)) => Calling::Nothing,
@@ -41,7 +42,10 @@ impl Calling {
                 let tool = tools.iter().find(|tool| tool.function.name == *name);
                 let unknown = || match tools {
                     [] => needs_tools(&format!("`{name}`")),
-                    _ => ApiError::invalid("tool_choice.function.name", format!("`tool_choice` names `{name}`, which is not among `tools`")),
+                    _ => ApiError::invalid(
+                        "tool_choice.function.name",
+                        format!("`tool_choice` names `{name}`, which is not among `tools`"),
+                    ),
                 };
                 Calling::Forced { schema: call_schema(tool.ok_or_else(unknown)?) }
             }

@@ -143,7 +143,8 @@ impl Message {
 /// A call as templates read it: arguments as an object. What is no JSON stays text, as the model wrote it.
 fn call(call: &ToolCall) -> Value {
     let text = call.function.arguments.trim();
-    let arguments = if text.is_empty() { json!({}) } else { serde_json::from_str(text).unwrap_or_else(|_| text.into()) };
+    let arguments =
+        if text.is_empty() { json!({}) } else { serde_json::from_str(text).unwrap_or_else(|_| text.into()) };
     json!({ "id": call.id, "type": "function", "function": { "name": call.function.name, "arguments": arguments } })
 }
 
@@ -167,7 +168,10 @@ mod tests {
         for name in ["reasoning", "reasoning_content"] {
             let message = read(json!({ "role": "assistant", "content": null, name: "hm" })).unwrap();
             assert_eq!(message.content, "");
-            assert_eq!((&message.extra["reasoning"], &message.extra["reasoning_content"]), (&json!("hm"), &json!("hm")));
+            assert_eq!(
+                (&message.extra["reasoning"], &message.extra["reasoning_content"]),
+                (&json!("hm"), &json!("hm"))
+            );
         }
     }
 

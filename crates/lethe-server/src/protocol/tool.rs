@@ -46,7 +46,10 @@ pub(crate) struct Function {
 
 /// Whether, and what, to call.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
-#[serde(untagged, expecting = "expected none, auto, required, or {\"type\": \"function\", \"function\": {\"name\": ...}}")]
+#[serde(
+    untagged,
+    expecting = "expected none, auto, required, or {\"type\": \"function\", \"function\": {\"name\": ...}}"
+)]
 pub(crate) enum ToolChoice {
     /// As a word.
     Mode(ToolMode),

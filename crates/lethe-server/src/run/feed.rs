@@ -38,7 +38,9 @@ impl Inlet {
     /// Takes an event, on the engine's thread: counts, sends, returns.
     pub(crate) fn take(&mut self, event: Event) {
         self.clock.saw(&event);
-        if matches!(event, Event::Prefill { .. } | Event::Round(_) | Event::Forgot { .. }) || self.gauge.overflowed.load(Ordering::Relaxed) {
+        if matches!(event, Event::Prefill { .. } | Event::Round(_) | Event::Forgot { .. })
+            || self.gauge.overflowed.load(Ordering::Relaxed)
+        {
             return;
         }
         if self.gauge.waiting.fetch_add(1, Ordering::Relaxed) < self.gauge.most {
@@ -74,7 +76,11 @@ pub(crate) struct Feed {
 }
 
 /// Both ends for so many choices.
-pub(crate) fn feed(clocks: Vec<Clock>, deadline: Option<Instant>, most_waiting: usize) -> (Vec<(Inlet, Arc<OnceLock<Handle>>)>, Feed) {
+pub(crate) fn feed(
+    clocks: Vec<Clock>,
+    deadline: Option<Instant>,
+    most_waiting: usize,
+) -> (Vec<(Inlet, Arc<OnceLock<Handle>>)>, Feed) {
     let (sender, events) = unbounded_channel();
     let most = most_waiting.saturating_mul(clocks.len());
     let gauge = Arc::new(Gauge { waiting: AtomicUsize::new(0), most, overflowed: AtomicBool::new(false) });

@@ -3,12 +3,12 @@
 use lethe_model::Tokenizer;
 use std::sync::Arc;
 
+use crate::output::tool_calls::Call;
 use crate::prepare::job::Endpoint;
 use crate::protocol::chat::{ChatChunk, ChunkChoice};
 use crate::protocol::completion::{Completion, CompletionChoice};
 use crate::protocol::tool::{FunctionCall, ToolCall};
 use crate::protocol::usage::Usage;
-use crate::output::tool_calls::Call;
 
 /// Name, model and time of an answer, and what all its parts have in common.
 #[derive(Clone, Debug)]

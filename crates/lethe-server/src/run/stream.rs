@@ -72,7 +72,11 @@ impl Streaming {
     }
 
     /// Tells an event and those that wait behind it.
-    fn take(&mut self, event: Result<(usize, lethe_engine::Event), ApiError>, out: &mut String) -> Result<(), ApiError> {
+    fn take(
+        &mut self,
+        event: Result<(usize, lethe_engine::Event), ApiError>,
+        out: &mut String,
+    ) -> Result<(), ApiError> {
         let mut next = Some(event?);
         while let Some((i, event)) = next {
             self.told[i].choice.take(event)?;

@@ -253,7 +253,10 @@ mod tests {
         let mut state = busy(6);
         state.take(Instant::now(), Err("it takes too long".into()));
         let text = picture(&state, 80, 24);
-        assert!(text.contains("no answer") && text.contains("it takes too long") && text.contains("2048 pages"), "{text}");
+        assert!(
+            text.contains("no answer") && text.contains("it takes too long") && text.contains("2048 pages"),
+            "{text}"
+        );
         state.paused = true;
         assert!(picture(&state, 80, 24).contains("paused"));
     }
