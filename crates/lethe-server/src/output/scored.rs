@@ -9,9 +9,13 @@ use crate::protocol::logprobs::{ChatLogprob, ChatLogprobs, CompletionLogprobs, T
 /// Stands for a probability of zero, whose logarithm JSON cannot write.
 const LEAST: f64 = -9999.0;
 
-/// The text of one token by itself, special ones included.
+/// What a token adds to a text; a special one, which adds nothing, as the vocabulary writes it.
 pub(crate) fn token_text(tokenizer: &Tokenizer, id: u32) -> String {
-    tokenizer.decode(&[id], false).unwrap_or_default()
+    let bytes = tokenizer.bytes(id);
+    if bytes.is_empty() {
+        return tokenizer.decode(&[id], false).unwrap_or_default();
+    }
+    String::from_utf8(bytes).unwrap_or_else(|parts| String::from_utf8_lossy(parts.as_bytes()).into_owned())
 }
 
 /// As every response writes it: clients compare these numbers, so they must come from one conversion.
