@@ -251,14 +251,14 @@ fn a_turn_that_does_not_fit_leaves_its_session_as_it_was() {
     }
     let ask = |core: &mut Core<lethe_model::CpuBackend>| {
         let (place, sink) = outcome();
-        core.append(1, vec![5; 3], turn(100, false), sink).unwrap();
+        core.append(1, vec![5; 100], turn(20, false), sink).unwrap();
         while core.step() {}
         core.check_integrity().unwrap();
         place.lock().unwrap().clone()
     };
     assert!(ask(&mut core).failed.unwrap().to_string().contains("release"));
     assert!(core.release(2));
-    assert_eq!(ask(&mut core).ids().len(), 100);
+    assert_eq!(ask(&mut core).ids().len(), 20);
     assert!(!core.release(1), "it was not to be kept");
 }
 
