@@ -118,6 +118,25 @@ fn many_prompts_that_are_read_leave_room_for_others() {
 }
 
 #[test]
+fn what_the_prefix_cache_knows_of_a_prompt_is_read_all_the_same() {
+    let model = reasoner(2);
+    let prompt = &problems()[0].prompt;
+    let alone = run(&model, options(1), vec![read(prompt, 2)]).remove(0);
+    let options = EngineOptions { prefix_cache: true, ..options(1) };
+    let mut core = lethe_engine::Core::new(std::sync::Arc::clone(&model), options).unwrap();
+    let requests = [request(prompt, "full", 5), read(prompt, 2), request(prompt, "full", 5)];
+    let warm = requests.map(|request| {
+        let (place, sink) = common::outcome();
+        core.submit(1, request, sink).unwrap();
+        while core.step() {}
+        place.lock().unwrap().clone()
+    });
+    assert_eq!(warm[1].prompt_logprobs, alone.prompt_logprobs);
+    let cached = warm.map(|o| o.done.unwrap().usage.cached_tokens);
+    assert!(cached[1] == 0 && cached[2] > 0, "{cached:?}");
+}
+
+#[test]
 fn a_prompt_may_be_read_for_nothing_else() {
     let model = reasoner(1);
     let prompt = &problems()[0].prompt;
