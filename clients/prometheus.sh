@@ -11,9 +11,9 @@ port=$(free_port) own=$(free_port)
 "$binary" serve --port "$port" --kv-memory 32MiB --max-num-seqs 2 &
 until curl -sf "http://127.0.0.1:$port/ready" > /dev/null; do sleep 0.2; done
 # two at once and long enough to forget, then a question that the prefix cache knows
+prompt=$(printf 'Sort 41 7 93 20. %.0s' {1..16})
 ask() {
-  curl -sf "http://127.0.0.1:$port/v1/completions" -H 'content-type: application/json' -d '{"prompt": "Sort 41 7 93 20. Sort 5 3 9 1. Sort 8 2.",
-    "max_tokens": 200, "ignore_eos": true, "temperature": 0, "kv_policy": {"name": "lethe", "budget": 48, "trigger": "cap", "interval": 8}}' > /dev/null
+  curl -sf "http://127.0.0.1:$port/v1/completions" -H 'content-type: application/json' -d '{"prompt": "'"$prompt"'", "max_tokens": 200, "ignore_eos": true, "temperature": 0, "kv_policy": {"name": "lethe", "budget": 48, "trigger": "cap", "interval": 8}}' > /dev/null
 }
 ask & first=$!
 ask & second=$!

@@ -2,6 +2,7 @@
 import json
 import os
 import pathlib
+import shutil
 import socket
 import subprocess
 import time
@@ -30,12 +31,12 @@ WEATHER = {
 }
 
 
-@pytest.fixture(scope="session")
-def url():
+def serve(*arguments):
+    """A server on a free port, until the fixture ends."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    command = [BINARY, "serve", "--port", str(port), "--api-key", KEY, "--kv-memory", "64MiB", "--max-num-seqs", "8"]
+    command = [BINARY, "serve", *arguments, "--port", str(port), "--api-key", KEY, "--kv-memory", "64MiB", "--max-num-seqs", "8"]
     server = subprocess.Popen(command)
     base = f"http://127.0.0.1:{port}"
     for _ in range(600):
@@ -48,6 +49,23 @@ def url():
     yield base + "/v1"
     server.terminate()
     assert server.wait(timeout=60) == 0, "SIGTERM drains and ends well"
+
+
+@pytest.fixture(scope="session")
+def url():
+    yield from serve()
+
+
+@pytest.fixture(scope="module")
+def caller(tmp_path_factory):
+    """A client of the embedded model under a chat template that shows tools."""
+    folder = tmp_path_factory.mktemp("model") / MODEL
+    shutil.copytree(ROOT / "crates/lethe-reasoner/model", folder)
+    named = json.loads((folder / "tokenizer_config.json").read_text())
+    named["chat_template"] = (ROOT / "crates/lethe-model/tests/fixtures/templates/chatml_tools.jinja").read_text()
+    (folder / "tokenizer_config.json").write_text(json.dumps(named))
+    for base in serve(str(folder), "--served-model-name", MODEL):
+        yield openai.OpenAI(base_url=base, api_key=KEY, max_retries=0)
 
 
 @pytest.fixture(scope="session")
@@ -97,11 +115,11 @@ def test_a_stream_that_is_left_does_not_hurt(client):
 
 
 def test_the_policy_is_part_of_the_request(client):
-    cut = {"kv_policy": {"name": "lethe", "cap": 96, "trigger": "cap", "interval": 8, "recent_ratio": 0.2}}
-    whole = ask(client, extra_body=cut, max_tokens=300)
+    cut = {"kv_policy": {"name": "lethe", "cap": 40, "trigger": "cap", "interval": 8, "recent_ratio": 0.2}, "ignore_eos": True}
+    whole = ask(client, extra_body=cut, max_tokens=120)
     kv = whole.usage.kv
-    assert kv["policy"] == "lethe" and kv["options"]["cap"] == 96
-    assert kv["rounds"] > 0 and kv["evicted"] > 0 and kv["peak_slots"] <= 96 + 8 and 0 < kv["dropped_mass"]["max"] < 1
+    assert kv["policy"] == "lethe" and kv["options"]["cap"] == 40
+    assert kv["rounds"] > 0 and kv["evicted"] > 0 and kv["peak_slots"] <= 40 + 8 and 0 < kv["dropped_mass"]["max"] < 1
     with pytest.raises(openai.BadRequestError) as error:
         ask(client, extra_body={"kv_policy": {"name": "lethe", "cap": 5, "trigger": "cap"}})
     assert "5" in error.value.message and str(whole.usage.prompt_tokens) in error.value.message
@@ -134,15 +152,15 @@ def test_json_schema(client):
     assert error.value.param and error.value.param.startswith("response_format")
 
 
-def test_tools(client):
+def test_tools(caller):
     forced = {"type": "function", "function": {"name": "weather"}}
-    choice = ask(client, tools=[WEATHER], tool_choice=forced, max_tokens=900).choices[0]
+    choice = ask(caller, tools=[WEATHER], tool_choice=forced, max_tokens=900, extra_body={"thinking_token_budget": 0}).choices[0]
     (call,) = choice.message.tool_calls
     assert call.function.name == "weather"
     arguments = json.loads(call.function.arguments)
     assert set(arguments) == {"city", "days"} and 1 <= arguments["days"] <= 7
     name, text = "", ""
-    for chunk in ask(client, tools=[WEATHER], tool_choice=forced, max_tokens=900, stream=True):
+    for chunk in ask(caller, tools=[WEATHER], tool_choice=forced, max_tokens=900, extra_body={"thinking_token_budget": 0}, stream=True):
         for choice in chunk.choices:
             for call in choice.delta.tool_calls or []:
                 name += call.function.name or ""

@@ -1,4 +1,5 @@
-//! Many clients at once on a pool that is too small for them, a third of which leave at a random moment.
+//! Many clients at once on a pool that is too small for them, a third of which leave at a random moment. `STORM=2000` makes as many
+//! requests of it.
 
 mod common;
 
@@ -13,7 +14,7 @@ use lethe_policy::PolicySpec;
 use serde_json::{Value, json};
 
 const CLIENTS: usize = 64;
-const REQUESTS: usize = 2000;
+const REQUESTS: usize = 400;
 const LENGTHS: [usize; 4] = [3, 12, 40, 120];
 const POLICIES: [&str; 3] =
     ["full", "lethe:budget=40,trigger=cap,interval=8,recent_ratio=0.1", "random:budget=32,interval=8,seed=5"];
@@ -101,6 +102,8 @@ fn every_answer_that_is_heard_to_its_end_is_the_one_of_a_run_alone() {
         park_memory: 2 << 20,
         ..engine(24)
     };
+    let requests =
+        std::env::var("STORM").map_or(REQUESTS, |number| number.parse().expect("STORM is a number of requests"));
     let server = start(options(), small);
     let (next, heard, left) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicUsize::new(0));
     let wrong = Mutex::new(Vec::new());
@@ -109,7 +112,7 @@ fn every_answer_that_is_heard_to_its_end_is_the_one_of_a_run_alone() {
             scope.spawn(|| {
                 loop {
                     let request = next.fetch_add(1, Ordering::Relaxed);
-                    if request >= REQUESTS {
+                    if request >= requests {
                         return;
                     }
                     let (prompt, policy, tokens, leaves) = plan(request);
@@ -131,8 +134,8 @@ fn every_answer_that_is_heard_to_its_end_is_the_one_of_a_run_alone() {
     let wrong = wrong.into_inner().unwrap();
     assert!(wrong.is_empty(), "{} wrong, such as {:?}", wrong.len(), &wrong[..wrong.len().min(3)]);
     let (heard, left) = (heard.into_inner(), left.into_inner());
-    assert_eq!(heard + left, REQUESTS);
-    assert!(left > REQUESTS / 4, "{left} left early");
+    assert_eq!(heard + left, requests);
+    assert!(left > requests / 5, "{left} left early");
     server.until_idle();
     let metrics = server.get("/metrics").text;
     let preempted = metrics.lines().find_map(|line| line.strip_prefix("lethe_preemptions_total ")).unwrap();

@@ -123,7 +123,7 @@ fn bad_input_is_refused_with_the_reason() {
     fails_naming(&["run", "-t", "0", QUESTION], &["thread"]);
     fails_naming(&["run", "--kv-memory", "lots", QUESTION], &["lots", "512MiB"]);
     fails_naming(&["run", "--kv-memory", "1KiB", QUESTION], &["--kv-memory"]);
-    fails_naming(&["run", "--kv-memory", "64KiB", "--policy", "full", QUESTION], &["64", "--kv-memory"]);
+    fails_naming(&["run", "--kv-memory", "64KiB", "--policy", "full", "-n", "3000", QUESTION], &["64", "--kv-memory"]);
     fails_naming(&["run", "-m", "/no/such/folder", QUESTION], &["/no/such/folder"]);
     fails_naming(&["run", "-m", "/a", "/b", QUESTION], &["twice"]);
     let long = vec!["5"; 4096].join(",");

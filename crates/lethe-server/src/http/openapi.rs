@@ -189,9 +189,11 @@ fn giving(id: &str, summary: &str, success: Value, errors: &[(&str, &str)]) -> V
 
 /// An answer at once, or, with `stream`, as events whose data is JSON of the `chunk` schema.
 fn answer(whole: &str, chunk: &str) -> Value {
-    let mut success = holds("the answer; with `stream`, events with chunks of it", whole);
-    let events = format!("events whose data is a {chunk}, or an ErrorBody in place of the rest; the last is [DONE]");
-    success["content"]["text/event-stream"] = json!({ "schema": { "type": "string", "description": events } });
+    let streams = format!(
+        "the answer; with `stream`, events whose data is a {chunk}, or an ErrorBody in place of the rest; the last is [DONE]"
+    );
+    let mut success = holds(&streams, whole);
+    success["content"]["text/event-stream"] = json!({});
     success
 }
 
