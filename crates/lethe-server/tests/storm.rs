@@ -27,7 +27,7 @@ fn dice(request: usize, salt: u64) -> usize {
 /// A request: which prompt, which policy, how many tokens, and after how many chunks its client leaves.
 fn plan(request: usize) -> (usize, usize, usize, Option<usize>) {
     let tokens = LENGTHS[dice(request, 3) % LENGTHS.len()];
-    let leaves = (dice(request, 4) % 3 == 0).then(|| dice(request, 5) % tokens);
+    let leaves = dice(request, 4).is_multiple_of(3).then(|| dice(request, 5) % tokens);
     (dice(request, 1) % 8, dice(request, 2) % POLICIES.len(), tokens, leaves)
 }
 
@@ -89,9 +89,9 @@ fn stream(server: &Running, body: &Value, leaves: Option<usize>) -> Result<Optio
 fn every_answer_that_is_heard_to_its_end_is_the_one_of_a_run_alone() {
     let prompts = prompts();
     let mut whole = HashMap::new();
-    for p in 0..prompts.len() {
+    for (p, prompt) in prompts.iter().enumerate() {
         for (k, policy) in POLICIES.iter().enumerate() {
-            whole.insert((p, k), alone(&prompts[p], policy));
+            whole.insert((p, k), alone(prompt, policy));
         }
     }
     let small = EngineOptions {

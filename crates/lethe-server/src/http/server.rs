@@ -79,7 +79,10 @@ impl Server {
             tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(WORKERS).build()?;
         let (loaded, model) = oneshot::channel();
         // Not joined: a server that is stopped while it loads does not wait.
-        std::thread::Builder::new().name("lethe-load".into()).spawn(move || loaded.send(load()))?;
+        std::thread::Builder::new().name("lethe-load".into()).spawn(move || {
+            // Nobody waits for it any more where the server was stopped.
+            let _ = loaded.send(load());
+        })?;
         let ended = runtime.block_on(self.live(listener, signals, model));
         runtime.shutdown_background();
         ended

@@ -76,13 +76,16 @@ pub(crate) struct Feed {
     running: Vec<CancelOnDrop>,
 }
 
+/// The engine's end for one choice, and where its handle goes once the engine has taken it.
+pub(crate) type Channel = (Inlet, Arc<OnceLock<Handle>>);
+
 /// Both ends for so many choices, `traced` or not.
 pub(crate) fn feed(
     clocks: Vec<Clock>,
     deadline: Option<Instant>,
     most_waiting: usize,
     traced: bool,
-) -> (Vec<(Inlet, Arc<OnceLock<Handle>>)>, Feed) {
+) -> (Vec<Channel>, Feed) {
     let (sender, events) = unbounded_channel();
     let most = most_waiting.saturating_mul(clocks.len());
     let gauge = Arc::new(Gauge { waiting: AtomicUsize::new(0), most, overflowed: AtomicBool::new(false) });
