@@ -45,7 +45,9 @@ impl<B: Backend> Core<B> {
             return true;
         }
         let cached = self.prefixes.as_ref().map_or(0, |p| p.reclaimable());
-        let kept: usize = self.kept.iter().filter_map(|s| s.cache.as_ref()).map(|c| c.grant().pages()).sum();
+        // What a session borrows can be evicted once it has left.
+        let pages_of = |cache: &SeqCache| cache.grant().pages() + cache.borrowed();
+        let kept: usize = self.kept.iter().filter_map(|s| s.cache.as_ref()).map(pages_of).sum();
         if available + cached + kept < pages {
             return false;
         }

@@ -207,8 +207,14 @@ fn sessions_make_room_for_requests_and_come_back() {
     };
     let (roomy, kept) = second(options(2), 3);
     assert_eq!(kept, 4);
-    let small = EngineOptions { kv_memory: 1 << 20, ..options(2) };
-    assert_eq!(second(small, 3), (roomy, 4), "four sessions in a pool for one");
+    for prefix_cache in [false, true] {
+        let small = EngineOptions { kv_memory: 1 << 20, prefix_cache, ..options(2) };
+        assert_eq!(
+            second(small, 3),
+            (roomy.clone(), 4),
+            "four sessions in a pool for one, prefix cache {prefix_cache}"
+        );
+    }
 }
 
 #[test]
