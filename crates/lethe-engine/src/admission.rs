@@ -201,7 +201,8 @@ impl<B: Backend> Core<B> {
             lethe_policy::Granularity::Head => Granularity::Head,
         };
         let grant = self.ledger.reserve(0).expect("nothing can always be promised");
-        let mut cache = SeqCache::new(self.shape(), granularity, grant, seq.bound);
+        // Its books are sized once it runs: whoever waits for room comes by here at every step.
+        let mut cache = SeqCache::new(self.shape(), granularity, grant, 0);
         let found = self.lend(seq, &mut cache);
         let room = cache.needed(ahead - found);
         if !self.grow(&mut cache, room) {

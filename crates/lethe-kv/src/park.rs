@@ -38,18 +38,9 @@ impl SeqCache {
             return Err(Box::new((self, error)));
         }
         let pages = self.pages().count();
-        self.truncate_tables();
+        self.give_back_pages();
         let layers = std::mem::take(&mut self.layers);
         Ok(ParkedCache { shape: self.shape, granularity: self.granularity, layers, pages })
-    }
-
-    /// Gives every page back and keeps the books.
-    fn truncate_tables(&mut self) {
-        for table in self.layers.iter_mut().flat_map(|l| &mut l.tables) {
-            for page in table.drain(..) {
-                self.grant.give_back(page);
-            }
-        }
     }
 }
 

@@ -284,6 +284,15 @@ impl SeqCache {
         pages + (slots * SLOT_BYTES) as u64 + held * size_of::<PageId>() as u64
     }
 
+    /// Gives every page back and keeps the books.
+    pub(crate) fn give_back_pages(&mut self) {
+        for table in self.layers.iter_mut().flat_map(|l| &mut l.tables) {
+            for page in table.drain(..) {
+                self.grant.give_back(page);
+            }
+        }
+    }
+
     /// Lane lengths match page counts, positions strictly increase, marks are counted right, pages match the grant.
     ///
     /// # Errors
@@ -318,11 +327,7 @@ impl SeqCache {
 
 impl Drop for SeqCache {
     fn drop(&mut self) {
-        for table in self.layers.iter_mut().flat_map(|l| &mut l.tables) {
-            for page in table.drain(..) {
-                self.grant.give_back(page);
-            }
-        }
+        self.give_back_pages();
     }
 }
 
