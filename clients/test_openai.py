@@ -195,3 +195,9 @@ def test_errors_have_the_types_that_the_package_knows(client, url):
     with pytest.raises(openai.BadRequestError) as error:
         ask(client, extra_body={"no_such_field": 1})
     assert "no_such_field" in error.value.message
+
+
+def test_the_rust_crate(url):
+    manifest = str(ROOT / "clients/rust/Cargo.toml")
+    ran = subprocess.run(["cargo", "run", "--quiet", "--locked", "--manifest-path", manifest, "--", url, KEY], capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr

@@ -132,7 +132,12 @@ impl<B: Backend> Core<B> {
         let shape = self.shape();
         // a total spread over the layers wastes at most one part-filled page in each
         let lane_pages = (shape.layers * per_layer.div_ceil(PAGE_SLOTS)).min(total / PAGE_SLOTS + shape.layers);
-        Ok((lane_pages * shape.kv_heads, per_layer))
+        Ok((lane_pages * shape.kv_heads + self.pages_of(seq), per_layer))
+    }
+
+    /// Pages that stand for the queries that a sequence remembers.
+    fn pages_of(&self, seq: &Sequence) -> usize {
+        seq.queries.bytes().div_ceil(self.charge(1)) as usize
     }
 
     /// Refuses a turn that would not fit even alone.
@@ -157,7 +162,7 @@ impl<B: Backend> Core<B> {
                 Ok(true) => self.start(seq),
                 Ok(false) if alone => {
                     // Nobody will end, so only kept sessions hold what is missing: waiting would be for ever.
-                    let needed = self.charge(self.shape().pages_for(seq.turn.feed.len()));
+                    let needed = self.charge(self.shape().pages_for(seq.turn.feed.len()) + self.pages_of(&seq));
                     self.refuse(seq, Failure::SessionsHoldMemory { needed, sessions: self.kept.len() });
                 }
                 Ok(false) => {
@@ -176,6 +181,19 @@ impl<B: Backend> Core<B> {
             // Checked at submit already; a policy is a pure function, so it answers the same.
             seq.bound = self.worst_case(seq).map_err(|e| Failure::Cache(e.to_string()))?.1;
         }
+        if seq.queries.charged.is_none() {
+            let Some(grant) = self.reserve(self.pages_of(seq)) else { return Ok(false) };
+            seq.queries.charged = Some(grant);
+        }
+        let placed = self.place_cache(seq, head);
+        if !matches!(placed, Ok(true)) {
+            seq.queries.charged = None;
+        }
+        placed
+    }
+
+    /// [`Core::place`], for the cache alone.
+    fn place_cache(&mut self, seq: &mut Sequence, head: usize) -> Result<bool, Failure> {
         let ahead = seq.turn.feed.len() - seq.turn.fed + head.min(seq.turn.max_tokens - seq.turn.output.len());
         if let Some(stored) = seq.stored.take() {
             let pages = stored.cache.pages() + stored.cache.needed(ahead);

@@ -132,6 +132,17 @@ impl Sequences for Batch<'_> {
         self.running[seq].take_mass(layer, span.rows, mass, self.sum);
     }
 
+    fn remembers(&self, seq: usize) -> usize {
+        self.running[self.entries[seq].seq].queries.rows()
+    }
+
+    fn queries(&mut self, seq: usize, layer: usize, q: &[f32]) {
+        let Entry { seq, span, .. } = self.entries[seq];
+        let seq = &mut self.running[seq];
+        let end = seq.position as usize + span.rows;
+        seq.queries.record(layer, end - span.rows.min(seq.queries.rows()), q);
+    }
+
     fn saturated(&mut self, seq: usize, values: usize) {
         self.running[self.entries[seq].seq].stats.saturated += values;
     }

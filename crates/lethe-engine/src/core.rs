@@ -249,7 +249,7 @@ impl<B: Backend> Core<B> {
             (seq.sink)(Event::Prefill { done, total });
         }
         let cache = seq.cache.as_ref().expect("only admitted sequences run");
-        seq.stats.before_rounds(cache);
+        seq.stats.before_rounds(cache, seq.queries.bytes());
         let how = match entry.logits {
             _ if unread.is_some() => unread.map(Err),
             None => None,
@@ -280,7 +280,7 @@ impl<B: Backend> Core<B> {
         let how = match how {
             None if entry.logits.is_some() => {
                 let evicted = seq.stats.evicted;
-                let rounds = rounds::run(seq, &mut self.kv, &mut self.rounds);
+                let rounds = rounds::run(seq, &self.model.decoder, &mut self.kv, &mut self.rounds);
                 let evicted = seq.stats.evicted - evicted;
                 Meter::add(&self.meter.rounds, *rounds.as_ref().unwrap_or(&0));
                 Meter::add(&self.meter.evicted_slots, evicted);
@@ -293,7 +293,7 @@ impl<B: Backend> Core<B> {
         };
         let cache = seq.cache.as_ref().expect("only admitted sequences run");
         if entry.logits.is_some() {
-            seq.stats.after_rounds(cache); // a prompt counts as one step however it was chunked
+            seq.stats.after_rounds(cache, seq.queries.bytes()); // a prompt counts as one step however it was chunked
         }
         for (l, slots) in seq.shared.slots.iter().enumerate() {
             slots.store(layer_len(cache, l), Ordering::Relaxed);

@@ -3,8 +3,9 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use lethe_model::{Backend, Model};
 use lethe_policy::Context;
@@ -15,6 +16,9 @@ use crate::load::{Load, Meter};
 use crate::options::{EngineError, EngineOptions};
 use crate::request::{Generation, Request, SubmitError};
 use crate::sequence::{Shared, Sink};
+
+/// How long nothing must happen before the books are checked.
+const QUIET: Duration = Duration::from_millis(500);
 
 /// Hears whether a request was taken.
 type Reply = Box<dyn FnOnce(Result<Handle, SubmitError>) + Send>;
@@ -212,8 +216,10 @@ impl Drop for Engine {
 }
 
 fn run<B: Backend>(mut core: Core<B>, inbox: &Receiver<Command>) {
+    let mut checked = true;
     loop {
-        let next = if core.idle() { inbox.recv().map_err(|_| TryRecvError::Disconnected) } else { inbox.try_recv() };
+        checked &= core.idle();
+        let next = if core.idle() { rest(&core, inbox, &mut checked) } else { inbox.try_recv() };
         if matches!(next, Err(TryRecvError::Disconnected)) {
             core.abandon(&Failure::Stopped, true);
             return;
@@ -234,6 +240,24 @@ fn run<B: Backend>(mut core: Core<B>, inbox: &Receiver<Command>) {
             core.abandon(&Failure::Panicked(why), false);
         }
     }
+}
+
+/// Waits for a command while there is nothing to do. After a while the books are checked, once, if that was not done since the
+/// last step.
+fn rest<B: Backend>(core: &Core<B>, inbox: &Receiver<Command>, checked: &mut bool) -> Result<Command, TryRecvError> {
+    let ended = |_| TryRecvError::Disconnected;
+    if *checked {
+        return inbox.recv().map_err(ended);
+    }
+    match inbox.recv_timeout(QUIET) {
+        Ok(command) => return Ok(command),
+        Err(RecvTimeoutError::Disconnected) => return Err(TryRecvError::Disconnected),
+        Err(RecvTimeoutError::Timeout) => {}
+    }
+    Meter::add(&core.meter.integrity_failures, usize::from(core.check_integrity().is_err()));
+    Meter::add(&core.meter.integrity_checks, 1);
+    *checked = true;
+    inbox.recv().map_err(ended)
 }
 
 fn obey<B: Backend>(core: &mut Core<B>, command: Command) {

@@ -37,6 +37,10 @@ pub struct Load {
     pub evicted_slots: u64,
     /// Steps.
     pub steps: u64,
+    /// Times that every page and cache was checked, which happens when nothing has for a while.
+    pub integrity_checks: u64,
+    /// How many of them found something wrong: a defect, and one to report.
+    pub integrity_failures: u64,
 }
 
 /// The engine's side of [`Load`].
@@ -58,6 +62,8 @@ pub(crate) struct Meter {
     pub(crate) rounds: AtomicU64,
     pub(crate) evicted_slots: AtomicU64,
     pub(crate) steps: AtomicU64,
+    pub(crate) integrity_checks: AtomicU64,
+    pub(crate) integrity_failures: AtomicU64,
 }
 
 impl Meter {
@@ -95,6 +101,8 @@ impl Meter {
             rounds: count(&self.rounds),
             evicted_slots: count(&self.evicted_slots),
             steps: count(&self.steps),
+            integrity_checks: count(&self.integrity_checks),
+            integrity_failures: count(&self.integrity_failures),
         }
     }
 }

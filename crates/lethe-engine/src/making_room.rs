@@ -46,8 +46,12 @@ impl<B: Backend> Core<B> {
         }
         let cached = self.prefixes.as_ref().map_or(0, |p| p.reclaimable());
         // What a session borrows can be evicted once it has left.
-        let pages_of = |cache: &SeqCache| cache.grant().pages() + cache.borrowed();
-        let kept: usize = self.kept.iter().filter_map(|s| s.cache.as_ref()).map(pages_of).sum();
+        let pages_of = |seq: &Sequence| {
+            let cache = seq.cache.as_ref()?;
+            let queries = seq.queries.charged.as_ref().map_or(0, Grant::pages);
+            Some(cache.grant().pages() + cache.borrowed() + queries)
+        };
+        let kept: usize = self.kept.iter().filter_map(pages_of).sum();
         if available + cached + kept < pages {
             return false;
         }
@@ -70,6 +74,7 @@ impl<B: Backend> Core<B> {
             match self.lot.park(cache, &self.kv) {
                 Ok(stored) => {
                     seq.stored = Some(stored);
+                    seq.queries.charged = None;
                     return true;
                 }
                 Err(failed) => seq.cache = Some(failed.0),
@@ -115,6 +120,7 @@ impl<B: Backend> Core<B> {
         match parked {
             Ok(stored) => {
                 seq.stored = Some(stored);
+                seq.queries.charged = None;
                 seq.stats.parked += 1;
                 Meter::add(&self.meter.preemptions, 1);
                 let at = self.waiting.partition_point(|s| s.arrival < seq.arrival);
@@ -145,7 +151,7 @@ impl<B: Backend> Core<B> {
                     None => (seq.slots() / 4 * 3, 0),
                 };
                 seq.tight = Some((cap, since));
-                match rounds::tighten(seq, &mut self.kv, &mut self.rounds, cap) {
+                match rounds::tighten(seq, &self.model.decoder, &mut self.kv, &mut self.rounds, cap) {
                     Ok(rounds) if rounds > 0 => seq.trim(self.options.head_room),
                     Ok(_) => {}
                     Err(why) => self.ended.push(Ending { seq: i, how: Err(Failure::Cache(why)) }),

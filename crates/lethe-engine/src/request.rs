@@ -1,6 +1,8 @@
 //! What a caller asks for, and why it may be refused.
 
-use lethe_policy::{PolicyError, PolicySpec};
+use std::sync::Arc;
+
+use lethe_policy::{Policy, PolicyError, PolicySpec};
 
 use crate::Sampling;
 use crate::constraint::Constrained;
@@ -18,6 +20,8 @@ pub struct Request {
     pub system_tokens: usize,
     /// The policy that cuts the cache.
     pub policy: PolicySpec,
+    /// A policy that no text can name, in place of that one.
+    pub custom: Option<Arc<dyn Policy>>,
     /// Whether it may cut deeper than it would while the pool is nearly full, so that nobody has to leave it. The output then
     /// depends on what else runs.
     pub elastic: bool,
@@ -34,7 +38,16 @@ impl Request {
     /// A greedy request with the default policy.
     pub fn new(prompt: Vec<u32>) -> Request {
         let (policy, generation) = (PolicySpec::default(), Generation::default());
-        Request { prompt, system_tokens: 0, policy, elastic: false, trace: false, generation, prompt_logprobs: None }
+        Request {
+            prompt,
+            system_tokens: 0,
+            policy,
+            custom: None,
+            elastic: false,
+            trace: false,
+            generation,
+            prompt_logprobs: None,
+        }
     }
 }
 

@@ -82,7 +82,7 @@ impl Sequence {
             Some(Scoring { prefill: Prefill::Sum, .. }) => return 0,
         };
         // the last token is always computed: its logits choose the first of the answer
-        len.saturating_sub(counting.max(1))
+        len.saturating_sub(counting.max(self.queries.rows()).max(1))
     }
 
     /// Cuts an admitted session to the front that the new prompt shares, as if that much of it had just been read.
@@ -98,6 +98,7 @@ impl Sequence {
             }
         }
         self.states.fill(self.policy.start());
+        self.queries.restart(hit);
         self.stats = KvStats::new(layers);
         self.tokens.truncate(hit);
         self.position = hit as u32;

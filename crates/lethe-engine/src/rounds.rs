@@ -1,9 +1,11 @@
 //! Rounds: between steps, layers over their trigger ask the policy for a keep set and forget the rest.
 
-use lethe_kv::{PAGE_SLOTS, SeqCache, Storage};
-use lethe_policy::{LayerState, LayerStatus, Layers, Scratch, View};
+use lethe_kv::{PAGE_SLOTS, SeqCache};
+use lethe_model::{Backend, Decoder};
+use lethe_policy::{Evidence, Granularity, LaneSight, LayerState, LayerStatus, Layers, Scratch, View};
 
 use crate::event::{Event, Round};
+use crate::evidence::Sight;
 use crate::sequence::{Sequence, layer_len};
 
 /// Working memory of rounds, shared by all sequences.
@@ -12,6 +14,7 @@ pub(crate) struct RoundScratch {
     policy: Scratch,
     status: Vec<LayerStatus>, // [layers]
     due: Vec<usize>,          // [<= layers]
+    sights: Vec<Sight>,       // [kv heads], or of one lane
 }
 
 impl RoundScratch {
@@ -34,6 +37,7 @@ fn view(cache: &SeqCache, layer: usize, lane: Option<usize>) -> View<'_> {
         scores: cache.scores(layer, h),
         positions: cache.positions(layer, h),
         pinned: cache.pinned(layer, h),
+        lanes: &[],
     }
 }
 
@@ -51,9 +55,14 @@ impl Layers for AllLayers<'_> {
 ///
 /// # Errors
 /// What the policy or the cache refused; the sequence must end.
-pub(crate) fn run(seq: &mut Sequence, kv: &mut dyn Storage, scratch: &mut RoundScratch) -> Result<usize, String> {
+pub(crate) fn run<B: Backend>(
+    seq: &mut Sequence,
+    decoder: &Decoder<B>,
+    kv: &mut B::Kv,
+    scratch: &mut RoundScratch,
+) -> Result<usize, String> {
     let cache = seq.cache.as_ref().expect("only admitted sequences run");
-    let RoundScratch { policy: work, status, due } = scratch;
+    let RoundScratch { policy: work, status, due, sights } = scratch;
     status.clear();
     status.extend(seq.states.iter().enumerate().map(|(l, &state)| LayerStatus {
         n: layer_len(cache, l),
@@ -68,7 +77,7 @@ pub(crate) fn run(seq: &mut Sequence, kv: &mut dyn Storage, scratch: &mut RoundS
     let shares = seq.policy.allocate(&AllLayers(cache), work);
     for &layer in due.iter() {
         let cap = shares.then(|| work.caps[layer]);
-        cut(seq, kv, work, layer, cap)?;
+        cut(seq, decoder, kv, work, sights, layer, cap)?;
     }
     Ok(due.len())
 }
@@ -78,16 +87,18 @@ pub(crate) fn run(seq: &mut Sequence, kv: &mut dyn Storage, scratch: &mut RoundS
 ///
 /// # Errors
 /// See [`run`].
-pub(crate) fn tighten(
+pub(crate) fn tighten<B: Backend>(
     seq: &mut Sequence,
-    kv: &mut dyn Storage,
+    decoder: &Decoder<B>,
+    kv: &mut B::Kv,
     scratch: &mut RoundScratch,
     cap: usize,
 ) -> Result<usize, String> {
     let mut rounds = 0;
     for layer in 0..seq.states.len() {
         if layer_len(seq.cache(), layer) >= cap.max(seq.states[layer].left) + PAGE_SLOTS {
-            let dropped = cut(seq, kv, &mut scratch.policy, layer, Some(cap))?;
+            let RoundScratch { policy: work, sights, .. } = scratch;
+            let dropped = cut(seq, decoder, kv, work, sights, layer, Some(cap))?;
             rounds += usize::from(dropped > 0);
         }
     }
@@ -96,50 +107,56 @@ pub(crate) fn tighten(
 }
 
 /// One round of one layer. Returns how many slots were dropped.
-fn cut(
+fn cut<B: Backend>(
     seq: &mut Sequence,
-    kv: &mut dyn Storage,
+    decoder: &Decoder<B>,
+    kv: &mut B::Kv,
     work: &mut Scratch,
+    sights: &mut Vec<Sight>,
     layer: usize,
     cap: Option<usize>,
 ) -> Result<usize, String> {
     let cache = seq.cache.as_mut().expect("only admitted sequences run");
     let before = layer_len(cache, layer);
+    let (kv_heads, granularity) = (cache.shape().kv_heads, seq.policy.granularity());
+    let wants = seq.policy.evidence();
     let mut dropped = 0;
     let (mut lost, mut whole) = (0.0, 0.0);
     let mut forgotten = Vec::new(); // allocates only when somebody wants to know
-    let mut cut = |cache: &mut SeqCache, work: &Scratch, lane: Option<usize>| {
-        let scores = cache.scores(layer, lane.unwrap_or(0));
+    let state = seq.states[layer];
+    // Lanes that are cut apart are cut from one state; the layer goes on from the fullest.
+    let mut fullest: Option<LayerState> = None;
+    let parts = if granularity == Granularity::Layer { 1 } else { kv_heads };
+    for part in 0..parts {
+        let lane = (granularity == Granularity::Head).then_some(part);
+        let seen = if wants == Evidence::NONE { 0..0 } else { part..part + kv_heads / parts };
+        sights.resize_with(seen.len().max(sights.len()), Sight::default);
+        for (sight, lane) in sights.iter_mut().zip(seen.clone()) {
+            let at = (layer, lane);
+            sight.gather(&decoder.backend, kv, decoder.dims.heads, cache, &seq.queries, at, seq.position as usize);
+        }
+        let lanes: Vec<LaneSight<'_>> = sights[..seen.len()].iter().map(|sight| sight.lane(wants)).collect();
+        work.scores.clear();
+        let next = seq.policy.keep(&View { lanes: &lanes, ..view(cache, layer, lane) }, cap, state, work);
+        if !work.scores.is_empty() {
+            cache.scores_mut(layer, part).copy_from_slice(&work.scores);
+        }
+        let scores = cache.scores(layer, part);
         let all: f64 = scores.iter().map(|&s| f64::from(s)).sum();
         let kept: f64 = work.keep.iter().map(|&i| f64::from(scores[i])).sum();
         dropped += scores.len() - work.keep.len();
         (lost, whole) = (lost + (all - kept).max(0.0), whole + all);
         if seq.trace {
-            forgotten.push((lane, without(cache.positions(layer, lane.unwrap_or(0)), &work.keep)));
+            forgotten.push((lane, without(cache.positions(layer, part), &work.keep)));
         }
         match lane {
             None => cache.retain(kv, layer, &work.keep),
             Some(h) => cache.retain_lane(kv, layer, h, &work.keep),
         }
-        .map_err(|e| e.to_string())
-    };
-    let state = seq.states[layer];
-    match seq.policy.granularity() {
-        lethe_policy::Granularity::Layer => {
-            seq.states[layer] = seq.policy.keep(&view(cache, layer, None), cap, state, work);
-            cut(cache, work, None)?;
-        }
-        lethe_policy::Granularity::Head => {
-            // Lanes are cut from one state; the layer goes on from the fullest.
-            let mut fullest = None;
-            for h in 0..cache.shape().kv_heads {
-                let next = seq.policy.keep(&view(cache, layer, Some(h)), cap, state, work);
-                cut(cache, work, Some(h))?;
-                fullest = Some(fullest.map_or(next, |f: LayerState| if next.left > f.left { next } else { f }));
-            }
-            seq.states[layer] = fullest.unwrap_or(state);
-        }
+        .map_err(|e| e.to_string())?;
+        fullest = Some(fullest.map_or(next, |f| if next.left > f.left { next } else { f }));
     }
+    seq.states[layer] = fullest.unwrap_or(state);
     let dropped_mass = if whole > 0.0 { lost / whole } else { 0.0 };
     seq.stats.round(layer, dropped, dropped_mass);
     let after = layer_len(cache, layer);

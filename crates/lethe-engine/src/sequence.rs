@@ -14,6 +14,7 @@ use crate::event::{DroppedMass, Event, Finished, KvReport, Limit, StoppedBy, Tim
 use crate::looped::looped;
 use crate::parking::Stored;
 use crate::prompt_logprobs::Reading;
+use crate::queries::QueryWindow;
 use crate::repetition::Repetition;
 use crate::request::Generation;
 use crate::resume::Restart;
@@ -69,17 +70,17 @@ impl KvStats {
         }
     }
 
-    /// A step has filled the cache and no round has cut it yet.
-    pub(crate) fn before_rounds(&mut self, cache: &SeqCache) {
+    /// A step has filled the cache and no round has cut it yet; `queries` bytes are remembered beside it.
+    pub(crate) fn before_rounds(&mut self, cache: &SeqCache, queries: u64) {
         for (l, peak) in self.peak_slots.iter_mut().enumerate() {
             *peak = (*peak).max(layer_len(cache, l));
         }
-        self.peak_bytes = self.peak_bytes.max(cache.bytes());
+        self.peak_bytes = self.peak_bytes.max(cache.bytes() + queries);
     }
 
     /// The step is over.
-    pub(crate) fn after_rounds(&mut self, cache: &SeqCache) {
-        self.bytes_sum += u128::from(cache.bytes());
+    pub(crate) fn after_rounds(&mut self, cache: &SeqCache, queries: u64) {
+        self.bytes_sum += u128::from(cache.bytes() + queries);
         self.slots_sum += (0..self.peak_slots.len()).map(|l| layer_len(cache, l) as u128).sum::<u128>();
         self.steps += 1;
     }
@@ -102,9 +103,10 @@ pub(crate) struct Sequence {
     pub(crate) id: u64,
     pub(crate) sink: Sink,
     pub(crate) shared: Arc<Shared>,
-    pub(crate) policy: Box<dyn Policy>,
+    pub(crate) policy: Arc<dyn Policy>,
     pub(crate) scoring: Option<Scoring>,
     pub(crate) states: Vec<LayerState>, // [layers]
+    pub(crate) queries: QueryWindow,
     /// Its place in the order of service: when its turn was asked for.
     pub(crate) arrival: u64,
     /// May be cut deeper while the pool is short.
@@ -180,7 +182,8 @@ impl Sequence {
         id: u64,
         sink: Sink,
         shared: Arc<Shared>,
-        policy: Box<dyn Policy>,
+        policy: Arc<dyn Policy>,
+        queries: QueryWindow,
         layers: usize,
         system: usize,
         turn: Turn,
@@ -192,6 +195,7 @@ impl Sequence {
             scoring: policy.scoring(),
             states: vec![policy.start(); layers],
             policy,
+            queries,
             arrival: 0,
             elastic: false,
             trace: false,
@@ -228,6 +232,7 @@ impl Sequence {
     pub(crate) fn found(&mut self, tokens: usize) {
         self.turn.fed = tokens;
         self.turn.cached = tokens;
+        self.queries.restart(tokens);
         self.position = tokens as u32;
         self.tokens.extend_from_slice(&self.turn.feed[..tokens]);
     }
@@ -342,7 +347,8 @@ impl Sequence {
 
     /// How sparse the scores of each layer are; nothing for policies without scores. `[layers]`
     fn hoyer(&self) -> Vec<f64> {
-        let (Some(cache), Some(_)) = (&self.cache, self.scoring) else { return Vec::new() };
+        let scored = self.scoring.is_some() || self.queries.rows() > 0;
+        let Some(cache) = self.cache.as_ref().filter(|_| scored) else { return Vec::new() };
         let lanes = match self.policy.granularity() {
             lethe_policy::Granularity::Layer => 1,
             lethe_policy::Granularity::Head => cache.shape().kv_heads,

@@ -8,6 +8,7 @@ use lethe_model::Backend;
 use crate::core::Core;
 use crate::event::{Event, Limit};
 use crate::prompt_logprobs::Reading;
+use crate::queries::QueryWindow;
 use crate::request::{Generation, Request, SubmitError};
 use crate::sequence::{Sequence, Shared, Sink, Turn};
 
@@ -33,11 +34,14 @@ impl<B: Backend> Core<B> {
 
     /// [`Core::submit`], for a caller that wants to cancel and watch.
     pub(crate) fn enqueue(&mut self, id: u64, request: Request, sink: Sink) -> Result<Arc<Shared>, SubmitError> {
-        let Request { prompt, system_tokens, policy, elastic, trace, generation, prompt_logprobs } = request;
+        let Request { prompt, system_tokens, policy, custom, elastic, trace, generation, prompt_logprobs } = request;
         if system_tokens > prompt.len() {
             return Err(SubmitError::SystemTooLong { system: system_tokens, prompt: prompt.len() });
         }
-        let policy = policy.build(&self.context)?;
+        let policy = match custom {
+            Some(policy) => policy,
+            None => Arc::from(policy.build(&self.context)?),
+        };
         if elastic && policy.name() == "full" {
             return Err(SubmitError::ElasticFull);
         }
@@ -45,7 +49,9 @@ impl<B: Backend> Core<B> {
         let mut turn = self.turn(prompt, 0, 0, generation)?;
         turn.reading = Reading::new(prompt_logprobs, turn.feed.len())?;
         let shared = self.shared();
-        let mut seq = Sequence::new(id, sink, Arc::clone(&shared), policy, self.context.layers, system_tokens, turn);
+        let layers = self.context.layers;
+        let queries = QueryWindow::new(policy.evidence(), self.model.decoder.dims.heads, layers);
+        let mut seq = Sequence::new(id, sink, Arc::clone(&shared), policy, queries, layers, system_tokens, turn);
         (seq.elastic, seq.trace) = (elastic, trace);
         self.fit(&mut seq, open)?;
         self.queue(seq)?;

@@ -6,7 +6,7 @@
 use std::ops::Range;
 
 use lethe_kernels::{AttentionSeq, Cpu, Lanes, Matrix, Rope};
-use lethe_kv::{KvDtype, Storage};
+use lethe_kv::{KvDtype, LaneView, Storage};
 
 /// One sequence's share of a ragged batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,6 +102,8 @@ pub trait Backend: Sized + Send + Sync + 'static {
         mass: &mut [f32],
         scratch: &mut Self::Scratch,
     );
+    /// Brings a lane to the host: `keys [slots][dim]`, and `lengths [slots]`, the Euclidean lengths of the values.
+    fn read_lane(&self, kv: &Self::Kv, lane: LaneView<'_>, heads: Heads, keys: &mut [f32], lengths: &mut [f32]);
     /// `gate = silu(gate) * up`, the first `len` values.
     fn swiglu(&self, gate: &mut Self::Buf, up: &Self::Buf, len: usize);
     /// `x += y`, the first `len` values.

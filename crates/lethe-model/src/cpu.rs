@@ -5,7 +5,7 @@ use std::ops::Range;
 use lethe_kernels::{
     Attention, AttentionScratch, AttentionSeq, AttentionShape, Cpu, Lanes, Matrix, Output, Rope, prefer_huge_pages,
 };
-use lethe_kv::{Arena, KvDtype};
+use lethe_kv::{Arena, KvDtype, LaneView};
 
 use crate::backend::{Backend, Heads, Projection};
 
@@ -145,6 +145,10 @@ impl Backend for CpuBackend {
         let n = rows(seqs) * heads.queries * heads.dim;
         let input = Attention { shape: shape(heads), pages: kv.pages(), seqs, lanes, q: &q[..n] };
         self.cpu.attention(&input, &mut out[..n], mass, scratch);
+    }
+
+    fn read_lane(&self, kv: &Arena, lane: LaneView<'_>, heads: Heads, keys: &mut [f32], lengths: &mut [f32]) {
+        self.cpu.read_lane(&shape(heads), kv.pages(), lane, keys, lengths);
     }
 
     fn swiglu(&self, gate: &mut Vec<f32>, up: &Vec<f32>, len: usize) {

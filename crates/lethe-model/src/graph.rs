@@ -106,6 +106,15 @@ pub trait Sequences: Sync {
     fn carry(&self, seq: usize, layer: usize, kv_head: usize, mass: &mut [f32]);
     /// The mass of this step (with the carry): `mass [kv heads][slots]`, lane after lane.
     fn mass(&mut self, seq: usize, layer: usize, mass: &[f32]);
+    /// How many of the newest queries the sequence remembers; 0 for none.
+    fn remembers(&self, seq: usize) -> usize {
+        let _ = seq;
+        0
+    }
+    /// The queries after RoPE of its last rows, so many as it remembers at most. `q [rows][query heads][dim]`
+    fn queries(&mut self, seq: usize, layer: usize, q: &[f32]) {
+        let _ = (seq, layer, q);
+    }
     /// Values that were too large for the cache's element type and were clipped.
     fn saturated(&mut self, seq: usize, values: usize);
 }
@@ -137,7 +146,7 @@ pub struct Workspace<B: Backend> {
     cos: B::Buf,             // [rows][dim / 2]
     sin: B::Buf,             // [rows][dim / 2]
     logits: B::Buf,          // [logit rows][vocab]
-    host: Vec<f32>,          // [vocab], where the device's memory is not the host's
+    host: Vec<f32>,          // [vocab] or [rows][heads][dim], where the device's memory is not the host's
     scratch: B::Scratch,     // attention
     mass: Vec<f32>,          // [sequences][kv heads][slots], ragged
     seqs: Vec<AttentionSeq>, // [sequences]
@@ -286,6 +295,14 @@ impl<B: Backend> Decoder<B> {
             let clipped = b.store_kv(kv, &ws.seqs[s..=s], &lanes, heads, (&ws.k, &ws.v));
             if clipped > 0 {
                 seqs.saturated(s, clipped);
+            }
+        }
+        for s in 0..seqs.len() {
+            let Span { start, rows, .. } = seqs.span(s);
+            let newest = rows.min(seqs.remembers(s));
+            if newest > 0 {
+                let (end, width) = (start + rows, heads.queries * heads.dim);
+                seqs.queries(s, layer, b.read(&mut ws.q, (end - newest) * width..end * width, &mut ws.host));
             }
         }
         let lanes = AtLayer { seqs: &*seqs, layer, first: 0 };

@@ -8,6 +8,11 @@ pub(crate) fn by_score(scores: &[f32]) -> impl Fn(&usize, &usize) -> Ordering + 
     |&a, &b| scores[b].total_cmp(&scores[a]).then(b.cmp(&a))
 }
 
+/// As [`by_score`], for ranks that f32 could not tell apart.
+pub(crate) fn by_rank(rank: &[f64]) -> impl Fn(&usize, &usize) -> Ordering + '_ {
+    |&a, &b| rank[b].total_cmp(&rank[a]).then(b.cmp(&a))
+}
+
 /// Leaves the `quota` best of `order`, in no particular order. Linear in `order` and free of allocation.
 pub(crate) fn take_best(order: &mut Vec<usize>, quota: usize, better: impl Fn(&usize, &usize) -> Ordering) {
     if quota < order.len() {

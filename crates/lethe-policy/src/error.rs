@@ -30,6 +30,20 @@ pub enum PolicyError {
         known: Vec<&'static str>,
     },
 
+    /// A policy to be registered under a name that there is.
+    #[error("there is a policy `{name}` already: register yours under another name")]
+    NameTaken {
+        /// The name.
+        name: &'static str,
+    },
+
+    /// A policy to be registered under a name that cannot be written in `name:key=value`.
+    #[error("`{name}` cannot be the name of a policy: take one word without `:`, `,` and `=`")]
+    BadName {
+        /// The name.
+        name: &'static str,
+    },
+
     /// Not of the form `name:key=value,...`.
     #[error("cannot read `{part}` in policy `{text}`; write name:key=value,key=value")]
     Syntax {

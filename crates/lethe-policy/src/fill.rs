@@ -1,23 +1,14 @@
 //! The quota order that the baselines share.
 
-use std::cmp::Ordering;
-
-use crate::best::take_best;
+use crate::best::{by_rank, take_best};
 use crate::policy::View;
 use crate::scratch::Scratch;
 
 /// Writes to `scratch.keep`: the pinned slots, then up to `budget` more, first the sinks, then the newest `window`, then
-/// the best of the others. Slots that are pinned already cost nothing.
-pub(crate) fn fill(
-    view: &View<'_>,
-    budget: usize,
-    sinks: usize,
-    window: usize,
-    better: impl Fn(&usize, &usize) -> Ordering,
-    scratch: &mut Scratch,
-) {
+/// the best of the others by `scratch.rank`. Slots that are pinned already cost nothing.
+pub(crate) fn fill(view: &View<'_>, budget: usize, sinks: usize, window: usize, scratch: &mut Scratch) {
     let n = view.slots();
-    let Scratch { marked, order, .. } = scratch;
+    let Scratch { marked, order, rank, .. } = scratch;
     marked.clear();
     marked.extend_from_slice(view.pinned);
     let mut left = budget;
@@ -29,21 +20,18 @@ pub(crate) fn fill(
     }
     order.clear();
     order.extend((0..n).filter(|&slot| !marked[slot]));
-    take_best(order, left, better);
+    take_best(order, left, by_rank(rank));
     scratch.settle();
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::best::by_score;
-
     fn filled(pinned: &[usize], budget: usize, sinks: usize, window: usize) -> Vec<usize> {
-        let scores = [0.1, 0.2, 0.9, 0.3, 0.8, 0.4, 0.7, 0.5];
         let marks: Vec<bool> = (0..8).map(|slot| pinned.contains(&slot)).collect();
-        let view = View { layer: 0, lane: None, scores: &scores, positions: &[0, 1, 2, 3, 4, 5, 6, 7], pinned: &marks };
-        let mut scratch = Scratch::default();
-        fill(&view, budget, sinks, window, by_score(&scores), &mut scratch);
+        let view = View { positions: &[0, 1, 2, 3, 4, 5, 6, 7], pinned: &marks, ..View::default() };
+        let mut scratch = Scratch { rank: vec![0.1, 0.2, 0.9, 0.3, 0.8, 0.4, 0.7, 0.5], ..Scratch::default() };
+        fill(&view, budget, sinks, window, &mut scratch);
         scratch.keep
     }
 

@@ -12,15 +12,18 @@
 //! 4. For a round: [`Policy::allocate`] once, then [`Policy::keep`] for each due layer (or each lane of it).
 //!
 //! Policies are named by text, `lethe:cap=512,half_life=64` ([`PolicySpec`]), against one schema ([`registry`]) that
-//! every front end shares.
+//! every front end shares. A policy of another crate joins by [`register`]; one that only ranks slots under a fixed budget is a
+//! [`Baseline`].
 #![forbid(unsafe_code)]
 
 mod allocate;
+mod baseline;
 mod best;
 mod bound;
 mod breakpoint;
 mod budget;
 mod error;
+mod evidence;
 mod fill;
 mod hoyer;
 mod nearest;
@@ -28,23 +31,30 @@ mod option;
 mod policies;
 mod policy;
 mod quota;
-mod schema;
+mod redundancy;
+mod registry;
+pub mod schema;
 mod scoring;
 mod scratch;
 mod spec;
 mod waterfill;
 
 pub use allocate::{Allocation, Need, allocate};
+pub use baseline::Baseline;
 pub use bound::{Ask, Bound};
 pub use breakpoint::{Breakpoint, Reference};
 pub use error::PolicyError;
+pub use evidence::{Evidence, LaneSight};
 pub use hoyer::hoyer;
 pub use nearest::{meant, nearest};
 pub use option::{OptionKind, OptionSpec, Options};
-pub use policies::{Auto, Full, Lethe, Random, Recency, registry};
+pub use policies::{Auto, Full, Gkv, H2o, Lethe, PyramidKv, Random, Recency, Rkv, SnapKv, Tova, pyramid};
 pub use policy::{
     Context, Granularity, LayerState, LayerStatus, Layers, Policy, PolicyBuilder, PolicyInfo, ProtectPrompt, View,
 };
+pub use quota::Quota;
+pub use redundancy::dot;
+pub use registry::{register, registry};
 pub use scoring::{Prefill, Scoring, Update, fold};
 pub use scratch::Scratch;
 pub use spec::PolicySpec;

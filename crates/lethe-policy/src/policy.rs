@@ -4,6 +4,7 @@ use std::fmt::Debug;
 
 use crate::bound::{Ask, Bound};
 use crate::error::PolicyError;
+use crate::evidence::{Evidence, LaneSight};
 use crate::option::{OptionSpec, Options};
 use crate::scoring::Scoring;
 use crate::scratch::Scratch;
@@ -29,9 +30,9 @@ pub trait Policy: Debug + Send + Sync {
     /// How scores follow from attention mass; `None` where no mass is needed, and the engine then computes none.
     fn scoring(&self) -> Option<Scoring>;
 
-    /// How many of the newest queries (after RoPE) a round wants to see; 0 for none.
-    fn query_window(&self) -> usize {
-        0
+    /// What a round wants to see beside scores. Queries that it counts are always computed: a prefix hit leaves them out.
+    fn evidence(&self) -> Evidence {
+        Evidence::NONE
     }
 
     /// Which prompt tokens the engine must pin.
@@ -133,18 +134,22 @@ pub struct LayerStatus {
 }
 
 /// One layer or lane as a policy sees it. The slices are of equal length, one entry per slot.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct View<'a> {
     /// Which layer.
     pub layer: usize,
     /// Which lane of it, where the granularity is [`Granularity::Head`].
     pub lane: Option<usize>,
-    /// `[n_slots]`, never negative; may be empty where [`Policy::scoring`] is `None`.
+    /// `[n_slots]`, never negative: what [`Policy::scoring`] made of them, or [`Scratch::scores`] of the last round and 0 for
+    /// newer slots. May be empty where a policy has neither.
     pub scores: &'a [f32],
     /// `[n_slots]`, the original position of each slot, strictly ascending.
     pub positions: &'a [u32],
     /// `[n_slots]`, which slots must be kept.
     pub pinned: &'a [bool],
+    /// What [`Policy::evidence`] asked for: of every lane of the layer, or of the one lane. Empty where it asked for nothing,
+    /// and while a total is divided.
+    pub lanes: &'a [LaneSight<'a>],
 }
 
 impl View<'_> {

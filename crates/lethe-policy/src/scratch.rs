@@ -11,6 +11,13 @@ pub struct Scratch {
     pub keep: Vec<usize>,
     /// Share of each layer in this round, `[n_layers]`; written by [`allocate`](crate::Policy::allocate).
     pub caps: Vec<usize>,
+    /// Scores that take the place of the slots' own before they are cut, `[n_slots]`. The caller empties it before
+    /// [`keep`](crate::Policy::keep), which may write it.
+    pub scores: Vec<f32>,
+    /// What each slot is worth, `[n_slots]`; written by [`Baseline::rank`](crate::Baseline::rank).
+    pub rank: Vec<f64>,
+    pub(crate) work: Vec<f32>,     // [n_slots]
+    pub(crate) spare: Vec<f32>,    // [n_slots], or some such rows
     pub(crate) order: Vec<usize>,  // slots under comparison, [<= n_slots]
     pub(crate) marked: Vec<bool>,  // slots already chosen, [n_slots]
     pub(crate) needs: Vec<Need>,   // [n_layers]
@@ -27,10 +34,25 @@ impl Scratch {
         room(&mut self.keep, slots);
         room(&mut self.order, slots);
         room(&mut self.marked, slots);
+        room(&mut self.rank, slots);
+        room(&mut self.scores, slots);
+        room(&mut self.work, slots);
         room(&mut self.caps, layers);
         room(&mut self.needs, layers);
         room(&mut self.claims, layers);
         room(&mut self.ranks, layers);
+    }
+
+    /// Ranks slots by their scores.
+    pub(crate) fn rank_by(&mut self, scores: &[f32]) {
+        self.rank.clear();
+        self.rank.extend(scores.iter().map(|&score| f64::from(score)));
+    }
+
+    /// Ranks slots by the scores that a round has just given them.
+    pub(crate) fn rank_by_scores(&mut self) {
+        self.rank.clear();
+        self.rank.extend(self.scores.iter().map(|&score| f64::from(score)));
     }
 
     /// Marks the slots left in `order`, then writes every marked slot to `keep`.
@@ -73,7 +95,7 @@ mod tests {
     fn what_was_reserved_is_never_outgrown() {
         let scores: Vec<f32> = (0..300).map(|slot| (slot * 37 % 101) as f32).collect();
         let (positions, pinned): (Vec<u32>, Vec<bool>) = (0..300).map(|slot| (slot, slot < 9)).unzip();
-        let layers = Same(View { layer: 0, lane: None, scores: &scores, positions: &positions, pinned: &pinned });
+        let layers = Same(View { scores: &scores, positions: &positions, pinned: &pinned, ..View::default() });
         let capacities = |s: &Scratch| {
             let slots = [s.keep.capacity(), s.order.capacity(), s.marked.capacity()];
             (slots, [s.caps.capacity(), s.needs.capacity(), s.claims.capacity(), s.ranks.capacity()])
@@ -83,7 +105,7 @@ mod tests {
         let reserved = capacities(&scratch);
         let context = Context { layers: 4, slots_per_layer: 256, max_num_seqs: 1, max_positions: 4096 };
         for text in
-            ["full", "recency:cap=99", "random:cap=99", "lethe:cap=99", "lethe:total=400,allocation=hoyer", "auto"]
+            ["full", "recency:cap=99", "random:cap=99", "h2o:cap=99", "tova:cap=99", "lethe:cap=99", "lethe:total=400,allocation=hoyer", "auto"]
         {
             let policy = PolicySpec::parse(text).and_then(|spec| spec.build(&context)).expect(text);
             policy.allocate(&layers, &mut scratch);

@@ -6,8 +6,8 @@ use std::str::FromStr;
 use crate::error::PolicyError;
 use crate::nearest::nearest;
 use crate::option::Options;
-use crate::policies::registry;
 use crate::policy::{Context, Policy, PolicyInfo};
+use crate::registry::registry;
 
 /// A policy by name with the options given for it: `lethe:cap=512,half_life=64`.
 ///
@@ -125,7 +125,7 @@ impl FromStr for PolicySpec {
 }
 
 fn info(name: &str) -> Result<&'static PolicyInfo, PolicyError> {
-    registry().iter().find(|info| info.name == name).ok_or_else(|| PolicyError::UnknownPolicy {
+    registry().into_iter().find(|info| info.name == name).ok_or_else(|| PolicyError::UnknownPolicy {
         name: name.to_owned(),
         nearest: nearest(name, registry().iter().map(|info| info.name)),
         known: registry().iter().map(|info| info.name).collect(),

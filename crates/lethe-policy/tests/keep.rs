@@ -2,12 +2,13 @@
 
 mod common;
 
-use common::{All, Layer, Rng, assert_kept, policy};
-use lethe_policy::{Claim, LayerState, LayerStatus, Policy, Scratch, waterfill};
+use common::{All, Layer, Rng, Sight, assert_kept, policy};
+use lethe_policy::{Claim, LayerState, LayerStatus, Policy, Scratch, View, waterfill};
 
 fn keep(policy: &dyn Policy, layer: &Layer, cap: Option<usize>) -> Vec<usize> {
     let mut scratch = Scratch::default();
-    policy.keep(&layer.view(3), cap, layer.state, &mut scratch);
+    let sight = Sight::new(policy, &layer.positions);
+    policy.keep(&View { lanes: &[sight.lane()], ..layer.view(3) }, cap, layer.state, &mut scratch);
     scratch.keep
 }
 
@@ -58,7 +59,7 @@ fn baselines_keep_exactly_their_budget() {
         let layer = random_layer(&mut rng);
         let (n, pinned) = (layer.positions.len(), layer.view(0).pinned_slots());
         let budget = rng.below(8, 200);
-        for name in ["recency", "random"] {
+        for name in ["recency", "random", "h2o", "tova", "snapkv", "gkv", "rkv"] {
             let kept = keep(&*policy(&format!("{name}:budget={budget},sinks=4")), &layer, None);
             assert_kept(&layer, 4, &kept);
             assert_eq!(kept.len(), n.min(pinned + budget), "{name}");

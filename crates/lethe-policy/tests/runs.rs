@@ -19,6 +19,13 @@ fn no_run_exceeds_its_bound() {
         "recency:budget=48,interval=16",
         "random:cap=120,interval=8",
         "random:budget=64,interval=32,sinks=2",
+        "h2o:cap=96,interval=16",
+        "tova:budget=48,interval=8",
+        "snapkv:budget=64,interval=16,window=16",
+        "pyramidkv:cap=140,interval=16,window=8",
+        "pyramidkv:budget=60,interval=8,window=8",
+        "gkv:cap=120,interval=32",
+        "rkv:budget=48,interval=16",
         "lethe:trigger=64,interval=16",
         "lethe:cap=96,interval=16",
         "lethe:cap=96,interval=16,trigger=32,sparse_ratio=8",
@@ -49,7 +56,7 @@ fn no_run_exceeds_its_bound() {
             }
         }
     }
-    assert!(turns > 450 && rounds > 3000, "{turns} turns, {refused} refused, {rounds} rounds");
+    assert!(turns > 700 && rounds > 5000, "{turns} turns, {refused} refused, {rounds} rounds");
 }
 
 /// A bound that is never reached would keep others waiting for nothing.
@@ -59,6 +66,8 @@ fn bounds_are_reached() {
         ("full", 0),
         ("recency:cap=96,interval=16", 0),
         ("random:budget=64,interval=32", 0),
+        ("h2o:cap=96,interval=16", 0),
+        ("rkv:budget=64,interval=16", 0),
         ("lethe:cap=96,interval=16", 0),
         ("lethe:budget=64,interval=16,protect_prompt=none", 1),
         ("lethe:cap=40,interval=8,recent_ratio=0.9", 2), // forced slots exceed the cap
@@ -69,6 +78,9 @@ fn bounds_are_reached() {
         let (bound, peak) = run.turn(20, 500, shape, &mut Rng(2)).expect(text);
         assert_eq!(bound, peak, "{text}");
     }
+    let pyramid = policy("pyramidkv:budget=96,interval=16");
+    let (bound, peak) = Run::new(&*pyramid, LAYERS).turn(20, 500, 0, &mut Rng(2)).expect("a valid budget");
+    assert_eq!(bound, peak, "layers of different size");
     let policy = policy("lethe:total=400,interval=16");
     let (bound, peak) = Run::new(&*policy, LAYERS).turn(20, 500, 0, &mut Rng(2)).expect("a valid total");
     assert!(bound.total - peak.total < LAYERS, "{bound:?} against {peak:?}");

@@ -137,9 +137,13 @@ fn every_answer_that_is_heard_to_its_end_is_the_one_of_a_run_alone() {
     assert_eq!(heard + left, requests);
     assert!(left > requests / 5, "{left} left early");
     server.until_idle();
-    let metrics = server.get("/metrics").text;
-    let preempted = metrics.lines().find_map(|line| line.strip_prefix("lethe_preemptions_total ")).unwrap();
-    assert!(preempted.parse::<usize>().unwrap() > 20, "the pool was under pressure: {preempted}");
+    let count = |name: &str| -> u64 {
+        let metrics = server.get("/metrics").text;
+        metrics.lines().find_map(|line| line.strip_prefix(name)).unwrap().trim().parse().unwrap()
+    };
+    assert!(count("lethe_preemptions_total ") > 20, "the pool was under pressure");
+    server.until(|_| count("lethe_integrity_checks_total ") > 0);
+    assert_eq!(count("lethe_integrity_failures_total "), 0, "a page is owned twice or by nobody");
 }
 
 /// A policy as a request gives it.

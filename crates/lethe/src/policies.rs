@@ -17,7 +17,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn main(args: &Args) -> Result<(), Fault> {
-    let chosen: Vec<_> = registry().iter().filter(|p| args.name.as_deref().is_none_or(|n| n == p.name)).collect();
+    let chosen: Vec<_> = registry().into_iter().filter(|p| args.name.as_deref().is_none_or(|n| n == p.name)).collect();
     if let (true, Some(name)) = (chosen.is_empty(), &args.name) {
         // the registry's own error lists what there is
         name.parse::<lethe_policy::PolicySpec>()?;

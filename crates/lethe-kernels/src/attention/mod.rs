@@ -8,6 +8,7 @@
 //! - [`block`]: one block for a tile of rows; [`floats`] and [`numbers`]: the same in vectors, all rows sharing every read
 //!   of K and V, from pages of f16 or f32, or of eight-bit numbers; [`unfold`]: f16 to f32 once for many tiles;
 //! - [`combine`]: blocks to outputs and mass;
+//! - [`read_lane`]: what a lane holds, for policies that look at it;
 //! - [`plan`]: which blocks are computed together, within fixed scratch memory.
 
 mod block;
@@ -16,6 +17,7 @@ mod elem;
 mod floats;
 mod numbers;
 mod plan;
+mod read_lane;
 mod scratch;
 mod softmax;
 mod unfold;

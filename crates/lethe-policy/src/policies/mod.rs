@@ -2,20 +2,41 @@
 
 mod auto;
 mod full;
+mod gkv;
+mod h2o;
 mod lethe;
+mod pyramidkv;
 mod random;
 mod recency;
+mod rkv;
+mod snapkv;
+mod tova;
 
 pub use auto::Auto;
 pub use full::Full;
+pub use gkv::Gkv;
+pub use h2o::H2o;
 pub use lethe::Lethe;
+pub use pyramidkv::{PyramidKv, pyramid};
 pub use random::Random;
 pub use recency::Recency;
+pub use rkv::Rkv;
+pub use snapkv::SnapKv;
+pub use tova::Tova;
 
 use crate::policy::PolicyInfo;
 
-/// All policies, the default first.
-pub fn registry() -> &'static [PolicyInfo] {
-    static REGISTRY: &[PolicyInfo] = &[auto::INFO, lethe::INFO, full::INFO, recency::INFO, random::INFO];
-    REGISTRY
-}
+/// The policies of this crate, the default first.
+pub(crate) static BUILT_IN: &[PolicyInfo] = &[
+    auto::INFO,
+    lethe::INFO,
+    full::INFO,
+    recency::INFO,
+    random::INFO,
+    h2o::INFO,
+    tova::INFO,
+    snapkv::INFO,
+    pyramidkv::INFO,
+    gkv::INFO,
+    rkv::INFO,
+];

@@ -1,13 +1,11 @@
 //! `random`: keeps sinks, the newest tokens and a fair draw of the others. The null policy (arXiv 2609.03430): one that
 //! does not beat it has found nothing.
 
-use crate::bound::{Ask, Bound};
-use crate::error::PolicyError;
+use crate::baseline::Baseline;
 use crate::option::{OptionKind, OptionSpec};
-use crate::policy::{Granularity, LayerState, LayerStatus, Policy, PolicyInfo, ProtectPrompt, View};
+use crate::policy::{LayerState, PolicyInfo, View};
 use crate::quota::Quota;
 use crate::schema::{BUDGET, CAP, INTERVAL, PROTECT_PROMPT, SINKS};
-use crate::scoring::Scoring;
 use crate::scratch::Scratch;
 
 const SEED: OptionSpec = OptionSpec { key: "seed", default: Some("0"), help: "which draw", kind: OptionKind::Seed };
@@ -27,8 +25,6 @@ pub struct Random {
     seed: u64,
 }
 
-const WINDOW: fn(usize) -> usize = |beyond| beyond / 4;
-
 /// The draw of one position: splitmix64 of its coordinates, the upper 53 bits. As whole numbers they rank exactly; as
 /// f32 they would tie.
 fn draw(seed: u64, layer: usize, round: u32, position: u32) -> u64 {
@@ -46,40 +42,25 @@ fn draw(seed: u64, layer: usize, round: u32, position: u32) -> u64 {
     (z ^ (z >> 31)) >> 11
 }
 
-impl Policy for Random {
-    fn name(&self) -> &'static str {
-        INFO.name
+impl Baseline for Random {
+    const NAME: &'static str = INFO.name;
+
+    fn quota(&self) -> &Quota {
+        &self.quota
     }
 
-    fn options(&self) -> Vec<(&'static str, String)> {
-        let mut options = self.quota.report();
-        options.insert(1, (SEED.key, self.seed.to_string()));
-        options
+    fn own_options(&self) -> Vec<(&'static str, String)> {
+        vec![(SEED.key, self.seed.to_string())]
     }
 
-    fn granularity(&self) -> Granularity {
-        Granularity::Layer
+    fn window(&self, beyond: usize) -> usize {
+        beyond / 4
     }
 
-    fn scoring(&self) -> Option<Scoring> {
-        None
-    }
-
-    fn protect_prompt(&self) -> ProtectPrompt {
-        self.quota.protect
-    }
-
-    fn bound(&self, ask: &Ask) -> Result<Bound, PolicyError> {
-        self.quota.bound(INFO.name, ask, WINDOW)
-    }
-
-    fn due(&self, layers: &[LayerStatus], due: &mut Vec<usize>) {
-        self.quota.due(layers, due);
-    }
-
-    fn keep(&self, view: &View<'_>, cap: Option<usize>, state: LayerState, scratch: &mut Scratch) -> LayerState {
-        let drawn = |slot: usize| draw(self.seed, view.layer, state.round, view.positions[slot]);
-        self.quota.keep(view, cap, state, WINDOW, |&a, &b| drawn(b).cmp(&drawn(a)).then(b.cmp(&a)), scratch)
+    fn rank(&self, view: &View<'_>, state: LayerState, scratch: &mut Scratch) {
+        let drawn = |&position: &u32| draw(self.seed, view.layer, state.round, position) as f64; // exact: 53 bits
+        scratch.rank.clear();
+        scratch.rank.extend(view.positions.iter().map(drawn));
     }
 }
 

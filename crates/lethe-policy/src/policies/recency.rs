@@ -2,12 +2,10 @@
 //!
 //! StreamingLLM (arXiv 2309.17453), but tokens keep their original positions.
 
-use crate::bound::{Ask, Bound};
-use crate::error::PolicyError;
-use crate::policy::{Granularity, LayerState, LayerStatus, Policy, PolicyInfo, ProtectPrompt, View};
+use crate::baseline::Baseline;
+use crate::policy::{LayerState, PolicyInfo, View};
 use crate::quota::Quota;
 use crate::schema::{BUDGET, CAP, INTERVAL, PROTECT_PROMPT, SINKS};
-use crate::scoring::Scoring;
 use crate::scratch::Scratch;
 
 pub(super) const INFO: PolicyInfo = PolicyInfo {
@@ -24,39 +22,20 @@ pub struct Recency {
     quota: Quota,
 }
 
-/// Newest-first is the score itself, so there is no separate window.
-const WINDOW: fn(usize) -> usize = |_| 0;
+impl Baseline for Recency {
+    const NAME: &'static str = INFO.name;
 
-impl Policy for Recency {
-    fn name(&self) -> &'static str {
-        INFO.name
+    fn quota(&self) -> &Quota {
+        &self.quota
     }
 
-    fn options(&self) -> Vec<(&'static str, String)> {
-        self.quota.report()
+    /// Newest-first is the rank itself.
+    fn window(&self, _beyond: usize) -> usize {
+        0
     }
 
-    fn granularity(&self) -> Granularity {
-        Granularity::Layer
-    }
-
-    fn scoring(&self) -> Option<Scoring> {
-        None
-    }
-
-    fn protect_prompt(&self) -> ProtectPrompt {
-        self.quota.protect
-    }
-
-    fn bound(&self, ask: &Ask) -> Result<Bound, PolicyError> {
-        self.quota.bound(INFO.name, ask, WINDOW)
-    }
-
-    fn due(&self, layers: &[LayerStatus], due: &mut Vec<usize>) {
-        self.quota.due(layers, due);
-    }
-
-    fn keep(&self, view: &View<'_>, cap: Option<usize>, state: LayerState, scratch: &mut Scratch) -> LayerState {
-        self.quota.keep(view, cap, state, WINDOW, |a, b| b.cmp(a), scratch)
+    fn rank(&self, view: &View<'_>, _state: LayerState, scratch: &mut Scratch) {
+        scratch.rank.clear();
+        scratch.rank.extend(view.positions.iter().map(|&position| f64::from(position)));
     }
 }

@@ -2,8 +2,8 @@
 #![allow(dead_code, reason = "each test file uses its part")]
 
 use lethe_policy::{
-    Ask, Bound, Context, LayerState, LayerStatus, Layers, Policy, PolicyError, PolicySpec, ProtectPrompt, Scratch,
-    View, fold,
+    Ask, Bound, Context, LaneSight, LayerState, LayerStatus, Layers, Policy, PolicyError, PolicySpec, ProtectPrompt,
+    Scratch, View, fold,
 };
 
 /// splitmix64.
@@ -91,7 +91,7 @@ impl Layer {
     }
 
     pub(crate) fn view(&self, layer: usize) -> View<'_> {
-        View { layer, lane: None, scores: &self.scores, positions: &self.positions, pinned: &self.pinned }
+        View { layer, scores: &self.scores, positions: &self.positions, pinned: &self.pinned, ..View::default() }
     }
 
     pub(crate) fn status(&self) -> LayerStatus {
@@ -102,6 +102,39 @@ impl Layer {
         self.scores = keep.iter().map(|&slot| self.scores[slot]).collect();
         self.positions = keep.iter().map(|&slot| self.positions[slot]).collect();
         self.pinned = keep.iter().map(|&slot| self.pinned[slot]).collect();
+    }
+}
+
+/// What a policy may see of a layer besides: one lane, made up of its positions.
+#[derive(Default)]
+pub(crate) struct Sight {
+    queries: usize,
+    logits: Vec<f32>, // [1 head][queries][n]
+    keys: Vec<f32>,   // [n][DIM]
+    values: Vec<f32>, // [n]
+}
+
+impl Sight {
+    const DIM: usize = 6;
+
+    /// Of the lane with these positions, as the policy asks for it.
+    pub(crate) fn new(policy: &dyn Policy, positions: &[u32]) -> Self {
+        let wants = policy.evidence();
+        let noise = |a: usize, b: u32| Rng((a as u64) << 32 | u64::from(b)).unit() as f32 * 4.0 - 2.0;
+        let next = positions.last().map_or(0, |last| *last as usize + 1);
+        let queries = wants.queries.min(next);
+        let logit = |query, &slot: &u32| if slot as usize <= query { noise(query, slot) } else { f32::NEG_INFINITY };
+        let key = |&slot: &u32| (0..Sight::DIM).map(move |d| noise(d, slot / 3)); // neighbours are duplicates
+        Sight {
+            queries,
+            logits: (next - queries..next).flat_map(|q| positions.iter().map(move |slot| logit(q, slot))).collect(),
+            keys: if wants.keys { positions.iter().flat_map(key).collect() } else { Vec::new() },
+            values: if wants.values { positions.iter().map(|&slot| noise(99, slot).abs()).collect() } else { Vec::new() },
+        }
+    }
+
+    pub(crate) fn lane(&self) -> LaneSight<'_> {
+        LaneSight { queries: self.queries, logits: &self.logits, keys: &self.keys, values: &self.values }
     }
 }
 
@@ -214,10 +247,16 @@ impl<'a> Run<'a> {
         for &index in &due {
             let cap = shares.as_ref().map(|shares| shares[index]);
             let state = self.layers[index].state;
-            let after = self.policy.keep(&self.layers[index].view(index), cap, state, &mut self.scratch);
+            let sight = Sight::new(self.policy, &self.layers[index].positions);
+            let view = View { lanes: &[sight.lane()], ..self.layers[index].view(index) };
+            self.scratch.scores.clear();
+            let after = self.policy.keep(&view, cap, state, &mut self.scratch);
             assert_kept(&self.layers[index], self.sinks, &self.scratch.keep);
             assert_eq!((after.left, after.round), (self.scratch.keep.len(), state.round + 1));
             self.layers[index].state = after;
+            if !self.scratch.scores.is_empty() {
+                self.layers[index].scores.clone_from(&self.scratch.scores);
+            }
             self.layers[index].retain(&self.scratch.keep);
         }
         self.rounds += due.len();

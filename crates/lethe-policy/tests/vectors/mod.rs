@@ -6,8 +6,8 @@
 use std::collections::BTreeMap;
 
 use lethe_policy::{
-    Allocation, Breakpoint, Claim, Context, LayerState, LayerStatus, Need, Policy, PolicySpec, Reference, Scratch,
-    View, allocate, fold, hoyer, waterfill,
+    Allocation, Breakpoint, Claim, Context, LaneSight, LayerState, LayerStatus, Need, Policy, PolicySpec, Reference,
+    Scratch, View, allocate, fold, hoyer, pyramid, waterfill,
 };
 use serde_json::Value;
 
@@ -42,6 +42,12 @@ pub(crate) fn run(text: &str) -> Result<Report, String> {
             "trace" => trace(vector),
             "random" => random(vector),
             "recency" => recency(vector),
+            "h2o" => h2o(vector),
+            "tova" => tova(vector),
+            "snapkv" => snapkv(vector),
+            "gkv" => gkv(vector),
+            "pyramid" => budgets(vector),
+            "rkv" => rkv(vector),
             other => {
                 *report.skipped.entry(other.to_owned()).or_default() += 1;
                 continue;
@@ -134,6 +140,92 @@ fn recency(vector: Vector<'_>) -> Outcome {
     Ok(equal("keep", &vector.counts("expect")?, &kept))
 }
 
+fn h2o(vector: Vector<'_>) -> Outcome {
+    let policy = policy("h2o", &[vector.option("budget", "B")?, vector.option("sinks", "S")?])?;
+    let scores = vector.scores("scores")?;
+    let kept = keep(&*policy, &scores, &positions(scores.len()), &vector.counts("pinned")?, 0, policy.start());
+    Ok(equal("keep", &vector.counts("expect")?, &kept))
+}
+
+fn tova(vector: Vector<'_>) -> Outcome {
+    let policy = policy("tova", &[vector.option("budget", "B")?, vector.option("sinks", "S")?])?;
+    let heads = vector.list("last")?.iter().map(|head| Vector(head).values()).collect::<Result<Vec<_>, _>>()?;
+    let slots = heads.first().ok_or("no heads")?.len();
+    let mass: Vec<f32> = (0..slots).map(|slot| heads.iter().map(|head| head[slot]).sum::<f64>() as f32).collect();
+    let mut scores = vec![9.0; slots]; // what was before does not count
+    fold(policy.scoring().ok_or("tova asks for no scores")?, &mut scores, &mass);
+    let kept = keep(&*policy, &scores, &positions(slots), &vector.counts("pinned")?, 0, policy.start());
+    Ok(equal("keep", &vector.counts("expect")?, &kept))
+}
+
+fn snapkv(vector: Vector<'_>) -> Outcome {
+    let options = [vector.option("budget", "B")?, vector.option("sinks", "S")?, vector.option("window", "w")?];
+    let policy = policy("snapkv", &options)?;
+    let scratch = observed(&*policy, vector, vector.attention("window")?, &[], &[])?;
+    Ok(equal("keep", &vector.counts("expect")?, &scratch.keep))
+}
+
+fn gkv(vector: Vector<'_>) -> Outcome {
+    let (old, logits) = (vector.scores("old")?, vector.attention("window")?);
+    let alpha = ("alpha", vector.number("alpha")?.to_string());
+    let policy = policy("gkv", &[("budget", "64".to_owned()), alpha])?;
+    let scratch = observed(&*policy, vector, logits, &old, &[])?;
+    Ok(close("scores", &vector.numbers("expect")?, &scratch.scores))
+}
+
+fn budgets(vector: Vector<'_>) -> Outcome {
+    let (layers, floor) = (vector.count("L")?, vector.count("w")? + vector.count("S")?);
+    let mean = vector.count("B")?;
+    let found: Vec<usize> = (0..layers).map(|layer| pyramid(layer, layers, mean, floor)).collect();
+    Ok(equal("budgets", &vector.counts("expect")?, &found))
+}
+
+fn rkv(vector: Vector<'_>) -> Outcome {
+    let policy = policy(
+        "rkv",
+        &[
+            vector.option("budget", "B")?,
+            vector.option("sinks", "S")?,
+            vector.option("window", "w")?,
+            ("lambda", vector.number("lam")?.to_string()),
+            ("similarity", vector.number("sim")?.to_string()),
+        ],
+    )?;
+    // Logits and keys are of the candidates; what the window's own are does not matter.
+    let window = vector.count("w")?;
+    let mut logits = vector.planes("logits")?;
+    logits.iter_mut().flatten().for_each(|row| row.extend(vec![3.0; window]));
+    let mut keys = vector.list("keys")?.iter().map(|key| Vector(key).values()).collect::<Result<Vec<_>, _>>()?;
+    let dim = keys.first().ok_or("no keys")?.len();
+    keys.resize(keys.len() + window, vec![1.0; dim]);
+    let keys: Vec<f32> = keys.into_iter().flatten().map(|x| x as f32).collect();
+    let scratch = observed(&*policy, vector, logits, &[], &keys)?;
+    let scores: Vec<f32> = scratch.rank[..scratch.rank.len() - window].iter().map(|&score| score as f32).collect();
+    Ok(equal("keep", &vector.counts("expect")?, &scratch.keep).and(close("scores", &vector.numbers("scores")?, &scores)))
+}
+
+/// A round of a policy that sees the newest queries of one lane. `logits [heads][queries][slots]`; scores are 0 from the end
+/// of `old` on.
+fn observed(
+    policy: &dyn Policy,
+    vector: Vector<'_>,
+    logits: Vec<Vec<Vec<f64>>>,
+    old: &[f32],
+    keys: &[f32],
+) -> Result<Scratch, String> {
+    let (queries, slots) = (logits[0].len(), logits[0][0].len());
+    let logits: Vec<f32> = logits.into_iter().flatten().flatten().map(|x| x as f32).collect();
+    let pins = if vector.0.get("pinned").is_some() { vector.counts("pinned")? } else { Vec::new() };
+    let pinned: Vec<bool> = (0..slots).map(|slot| pins.contains(&slot)).collect();
+    let mut scores = old.to_vec();
+    scores.resize(slots, 0.0);
+    let lanes = [LaneSight { queries, logits: &logits, keys, values: &[] }];
+    let view = View { lane: Some(0), scores: &scores, positions: &positions(slots), pinned: &pinned, lanes: &lanes, ..View::default() };
+    let mut scratch = Scratch::default();
+    policy.keep(&view, None, policy.start(), &mut scratch);
+    Ok(scratch)
+}
+
 /// A layer of a trace: what an engine would store for it.
 struct Layer {
     scores: Vec<f32>,
@@ -195,10 +287,10 @@ fn trace(vector: Vector<'_>) -> Outcome {
             let found = rule.find(&layer.scores);
             let view = View {
                 layer: index,
-                lane: None,
                 scores: &layer.scores,
                 positions: &layer.positions,
                 pinned: &layer.pinned,
+                ..View::default()
             };
             layer.state = policy.keep(&view, None, layer.state, &mut scratch);
             let same = equal("step of the round", &round.count("step")?, &step)
@@ -254,7 +346,7 @@ fn keep(
 ) -> Vec<usize> {
     let pinned: Vec<bool> = (0..positions.len()).map(|slot| pins.contains(&slot)).collect();
     let mut scratch = Scratch::default();
-    policy.keep(&View { layer, lane: None, scores, positions, pinned: &pinned }, None, state, &mut scratch);
+    policy.keep(&View { layer, scores, positions, pinned: &pinned, ..View::default() }, None, state, &mut scratch);
     scratch.keep
 }
 
@@ -343,6 +435,23 @@ impl<'a> Vector<'a> {
             return Err("queries of one step differ in length".to_owned());
         }
         Ok(rows)
+    }
+
+    /// `[heads][queries][slots]`.
+    fn planes(self, key: &str) -> Result<Vec<Vec<Vec<f64>>>, String> {
+        let head = |head| Vector(head).0.as_array().ok_or("a head is not a list of queries")?.iter().map(|q| Vector(q).values()).collect();
+        let planes = self.list(key)?.iter().map(head).collect::<Result<Vec<Vec<Vec<f64>>>, String>>()?;
+        if planes.first().and_then(|head| head.first()).is_none() {
+            return Err(format!("field `{key}` holds no queries"));
+        }
+        Ok(planes)
+    }
+
+    /// The logits whose softmax is the attention in the field, `[heads][queries][slots]`.
+    fn attention(self, key: &str) -> Result<Vec<Vec<Vec<f64>>>, String> {
+        let mut planes = self.planes(key)?;
+        planes.iter_mut().flatten().flatten().for_each(|weight| *weight = weight.ln());
+        Ok(planes)
     }
 
     /// The field as the text of a policy option.

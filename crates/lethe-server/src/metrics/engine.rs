@@ -88,6 +88,8 @@ fn own_counters(load: &Load) -> Counters {
         ("lethe_rounds", "Prunings of layers", load.rounds),
         ("lethe_evicted_slots", "Slots forgotten", load.evicted_slots),
         ("lethe_steps", "Steps", load.steps),
+        ("lethe_integrity_checks", "Times that all pages were checked, while idle", load.integrity_checks),
+        ("lethe_integrity_failures", "How many of these found a defect", load.integrity_failures),
     ]
 }
 

@@ -36,7 +36,7 @@ fn policies(spec: &str, from: usize) -> (usize, Vec<String>) {
     let Some((name, options)) = spec.split_once(':') else {
         return (from, continuing(spec, registry().iter().map(|policy| policy.name.to_owned())));
     };
-    let policy = registry().iter().find(|policy| policy.name == name.trim());
+    let policy = registry().into_iter().find(|policy| policy.name == name.trim());
     let options_of = policy.map_or(&[][..], |policy| policy.options);
     let part = options.rsplit(',').next().unwrap_or_default();
     let part_from = from + spec.len() - part.len();

@@ -1,0 +1,66 @@
+//! `snapkv`: each KV head keeps what its newest queries attend to, and its surroundings (arXiv 2404.14469), again and again
+//! while it decodes.
+
+use crate::baseline::Baseline;
+use crate::evidence::{Evidence, mean, pool};
+use crate::policy::{Granularity, LayerState, PolicyInfo, View};
+use crate::quota::Quota;
+use crate::schema::{BUDGET, CAP, INTERVAL, OBSERVED, PROTECT_PROMPT, SINKS};
+use crate::scratch::Scratch;
+
+pub(super) const INFO: PolicyInfo = PolicyInfo {
+    name: "snapkv",
+    summary: "each KV head keeps sinks, its newest slots and what their queries attend to",
+    cost: "step: nothing; round: O(window * n * head_dim) for each query head",
+    options: &[CAP, BUDGET, OBSERVED, SINKS, INTERVAL, PROTECT_PROMPT],
+    build: |options, _| {
+        Ok(Box::new(SnapKv { quota: Quota::from_options(options)?, window: options.number(OBSERVED.key)? }))
+    },
+};
+
+/// Slots of which the scores are averaged.
+const KERNEL: usize = 5;
+
+/// Keeps pinned slots, sinks, a window, and the slots of most attention from the queries of the window.
+#[derive(Clone, Copy, Debug)]
+pub struct SnapKv {
+    quota: Quota,
+    window: usize,
+}
+
+/// The score of a lane's slots, also where it is kept from round to round: the attention of the newest queries, averaged over
+/// queries and heads, then over neighbouring slots.
+pub(super) fn observe(view: &View<'_>, scratch: &mut Scratch) {
+    let Scratch { scores, work, .. } = scratch;
+    view.lanes[0].mean_attention(view.slots(), scores);
+    pool(scores, KERNEL, work, mean);
+}
+
+impl Baseline for SnapKv {
+    const NAME: &'static str = INFO.name;
+
+    fn quota(&self) -> &Quota {
+        &self.quota
+    }
+
+    fn own_options(&self) -> Vec<(&'static str, String)> {
+        vec![(OBSERVED.key, self.window.to_string())]
+    }
+
+    fn granularity(&self) -> Granularity {
+        Granularity::Head
+    }
+
+    fn evidence(&self) -> Evidence {
+        Evidence { queries: self.window, ..Evidence::NONE }
+    }
+
+    fn window(&self, _beyond: usize) -> usize {
+        self.window
+    }
+
+    fn rank(&self, view: &View<'_>, _state: LayerState, scratch: &mut Scratch) {
+        observe(view, scratch);
+        scratch.rank_by_scores();
+    }
+}
