@@ -6,5 +6,6 @@
 
 pub mod batch;
 pub mod problems;
+pub mod question;
 mod rng;
 pub mod statistics;

@@ -77,7 +77,7 @@ fn reports_are_complete_and_in_schema_order() {
         }
         let again = spec.build(&CONTEXT).expect(text);
         assert_eq!(format!("{again:?}"), format!("{policy:?}"));
-        let info = registry().iter().find(|info| info.name == policy.name()).expect("registered");
+        let info = registry().into_iter().find(|info| info.name == policy.name()).expect("registered");
         let place = |key: &str| info.options.iter().position(|option| option.key == key);
         assert!(policy.options().windows(2).all(|pair| place(pair[0].0) < place(pair[1].0)), "{:?}", policy.options());
     }
