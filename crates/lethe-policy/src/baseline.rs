@@ -55,8 +55,15 @@ pub trait Baseline: Debug + Send + Sync {
         beyond
     }
 
-    /// Writes what each slot is worth to [`Scratch::rank`], and to [`Scratch::scores`] if that is to be remembered.
-    fn rank(&self, view: &View<'_>, state: LayerState, scratch: &mut Scratch);
+    /// Writes what each slot is worth to [`Scratch::rank`], and to [`Scratch::scores`] if that is to be remembered. `beyond` slots
+    /// will stay beside the pinned ones.
+    fn rank(&self, view: &View<'_>, beyond: usize, state: LayerState, scratch: &mut Scratch);
+
+    /// How many slots beside the pinned ones are enough, `beyond` at most, once they are ranked.
+    fn enough(&self, view: &View<'_>, beyond: usize, scratch: &mut Scratch) -> usize {
+        let _ = (view, scratch);
+        beyond
+    }
 }
 
 /// All slots of a layer after a round.
@@ -114,8 +121,9 @@ impl<T: Baseline> Policy for T {
             Some(cap) => Budget::Cap(cap).beyond(pinned),
             None => self.share(view.layer, quota.budget.beyond(pinned)),
         };
-        self.rank(view, state, scratch);
-        fill(view, beyond, quota.sinks, self.window(beyond), scratch);
+        self.rank(view, beyond, state, scratch);
+        let enough = self.enough(view, beyond, scratch).min(beyond);
+        fill(view, enough, quota.sinks, self.window(beyond), scratch);
         LayerState { left: scratch.keep.len(), round: state.round.saturating_add(1), ..state }
     }
 }

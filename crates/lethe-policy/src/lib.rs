@@ -27,6 +27,7 @@ mod evidence;
 mod fill;
 mod hoyer;
 mod nearest;
+mod novelty;
 mod option;
 mod policies;
 mod policy;
@@ -48,7 +49,7 @@ pub use evidence::{Evidence, LaneSight};
 pub use hoyer::hoyer;
 pub use nearest::{meant, nearest};
 pub use option::{OptionKind, OptionSpec, Options};
-pub use policies::{Auto, Full, Gkv, H2o, Lethe, PyramidKv, Random, Recency, Rkv, SnapKv, Tova, pyramid};
+pub use policies::{Auto, Full, Gkv, H2o, Lethe, LethePlus, PyramidKv, Random, Recency, Rkv, SnapKv, Tova, pyramid};
 pub use policy::{
     Context, Granularity, LayerState, LayerStatus, Layers, Policy, PolicyBuilder, PolicyInfo, ProtectPrompt, View,
 };

@@ -18,6 +18,8 @@ pub enum Update {
     Add,
     /// `s <- mass`: only the newest step counts.
     Replace,
+    /// `s <- max(decay * s, mass)`: the best step counts, less as it ages.
+    Peak,
 }
 
 /// Which queries of a prompt add mass.
@@ -52,9 +54,10 @@ pub fn fold(scoring: Scoring, scores: &mut [f32], mass: &[f32]) {
                 *score = (scoring.decay * f64::from(*score) + f64::from(mass)) as f32;
             }
         }
-        Update::Replace => {
+        Update::Replace => scores.copy_from_slice(mass),
+        Update::Peak => {
             for (score, &mass) in scores.iter_mut().zip(mass) {
-                *score = mass;
+                *score = ((scoring.decay * f64::from(*score)) as f32).max(mass);
             }
         }
     }
@@ -85,6 +88,16 @@ mod tests {
             exact = scoring.decay * exact + f64::from(mass);
         }
         assert!((f64::from(scores[0]) / exact - 1.0).abs() < 2e-6, "{} against {exact}", scores[0]);
+    }
+
+    #[test]
+    fn the_best_step_counts_and_ages() {
+        let scoring = Scoring { decay: 0.5, update: Update::Peak, prefill: Prefill::Sum };
+        let mut scores = [0.0, 0.0];
+        for mass in [[0.75, 0.25], [0.25, 0.25], [0.5, 0.125]] {
+            fold(scoring, &mut scores, &mass);
+        }
+        assert_eq!(scores, [0.5, 0.125]);
     }
 
     #[test]

@@ -18,6 +18,7 @@ pub struct Scratch {
     pub rank: Vec<f64>,
     pub(crate) work: Vec<f32>,     // [n_slots]
     pub(crate) spare: Vec<f32>,    // [n_slots], or some such rows
+    pub(crate) novel: Vec<f64>,    // [<= n_slots]
     pub(crate) order: Vec<usize>,  // slots under comparison, [<= n_slots]
     pub(crate) marked: Vec<bool>,  // slots already chosen, [n_slots]
     pub(crate) needs: Vec<Need>,   // [n_layers]

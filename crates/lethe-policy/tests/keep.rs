@@ -59,7 +59,7 @@ fn baselines_keep_exactly_their_budget() {
         let layer = random_layer(&mut rng);
         let (n, pinned) = (layer.positions.len(), layer.view(0).pinned_slots());
         let budget = rng.below(8, 200);
-        for name in ["recency", "random", "h2o", "tova", "snapkv", "gkv", "rkv"] {
+        for name in ["recency", "random", "h2o", "tova", "snapkv", "gkv", "rkv", "lethe+"] {
             let kept = keep(&*policy(&format!("{name}:budget={budget},sinks=4")), &layer, None);
             assert_kept(&layer, 4, &kept);
             assert_eq!(kept.len(), n.min(pinned + budget), "{name}");
@@ -76,6 +76,61 @@ fn baselines_keep_exactly_their_budget() {
             );
         }
     }
+}
+
+#[test]
+fn switches_of_lethe_plus_share_one_budget() {
+    let mut rng = Rng(16);
+    for switch in [
+        "granularity=head",
+        "update=peak",
+        "redundancy=0.5",
+        "redundancy=1",
+        "probation=64",
+        "value=1",
+        "reserve=0.25",
+        "reserve=0.25,redundancy=0.75,value=1,probation=32",
+        "epsilon=0.1",
+        "recent_ratio=0.9,redundancy=0.5",
+    ] {
+        for _ in 0..60 {
+            let layer = random_layer(&mut rng);
+            let (n, pinned) = (layer.positions.len(), layer.view(0).pinned_slots());
+            let budget = rng.below(8, 200);
+            let kept = keep(&*policy(&format!("lethe+:budget={budget},sinks=4,{switch}")), &layer, None);
+            if budget >= 44 || !switch.contains("0.9") {
+                assert_kept(&layer, 4, &kept);
+            }
+            if switch.starts_with("epsilon") {
+                assert!(kept.len() <= n.min(pinned + budget), "{switch}");
+            } else {
+                assert_eq!(kept.len(), n.min(pinned + budget), "{switch}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_round_drops_no_more_mass_than_is_bearable_unless_the_budget_makes_it() {
+    let scores: Vec<f32> = (0..100).map(|slot| if slot % 10 == 0 { 9.0 } else { 0.1 }).collect();
+    let layer = Layer::made(scores, |_| false);
+    let whole: f32 = layer.scores.iter().sum();
+    for (epsilon, most) in [(0.05, 0.05), (0.2, 0.2), (0.5, 0.5)] {
+        let text = format!("lethe+:budget=80,sinks=1,recent_ratio=0.1,epsilon={epsilon}");
+        let kept = keep(&*policy(&text), &layer, None);
+        let dropped = whole - kept.iter().map(|&slot| layer.scores[slot]).sum::<f32>();
+        assert!(dropped <= most * whole && kept.len() < 80, "{epsilon}: {dropped} of {whole}, {} kept", kept.len());
+    }
+    let kept = keep(&*policy("lethe+:budget=12,sinks=1,recent_ratio=0.1,epsilon=0.01"), &layer, None);
+    assert_eq!(kept.len(), 12, "the budget binds");
+}
+
+#[test]
+fn what_newer_keys_repeat_goes_first() {
+    // neighbours are duplicates in the made-up keys: of each three positions the newest stays
+    let layer = Layer { positions: (0..60).collect(), ..Layer::made(vec![1.0; 60], |_| false) };
+    let kept = keep(&*policy("lethe+:budget=20,sinks=0,recent_ratio=0,redundancy=1"), &layer, None);
+    assert_eq!(kept, (0..60).skip(2).step_by(3).collect::<Vec<_>>());
 }
 
 #[test]

@@ -26,6 +26,8 @@ fn no_run_exceeds_its_bound() {
         "pyramidkv:budget=60,interval=8,window=8",
         "gkv:cap=120,interval=32",
         "rkv:budget=48,interval=16",
+        "lethe+:cap=96,interval=16,redundancy=0.3,recent_ratio=0.6",
+        "lethe+:budget=64,interval=8,epsilon=0.1,granularity=head,reserve=0.1,value=1",
         "lethe:trigger=64,interval=16",
         "lethe:cap=96,interval=16",
         "lethe:cap=96,interval=16,trigger=32,sparse_ratio=8",
@@ -80,7 +82,8 @@ fn bounds_are_reached() {
     }
     let pyramid = policy("pyramidkv:budget=96,interval=16");
     let (bound, peak) = Run::new(&*pyramid, LAYERS).turn(20, 500, 0, &mut Rng(2)).expect("a valid budget");
-    assert_eq!(bound, peak, "layers of different size");
+    assert_eq!(bound.per_layer, peak.per_layer, "layers of different size");
+    assert!(bound.total - peak.total < 16, "their rounds fall on different steps: {bound:?} against {peak:?}");
     let policy = policy("lethe:total=400,interval=16");
     let (bound, peak) = Run::new(&*policy, LAYERS).turn(20, 500, 0, &mut Rng(2)).expect("a valid total");
     assert!(bound.total - peak.total < LAYERS, "{bound:?} against {peak:?}");

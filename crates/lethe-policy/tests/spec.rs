@@ -63,6 +63,7 @@ fn reports_are_complete_and_in_schema_order() {
         "lethe:total=900,allocation=hoyer,sparse_ratio=1e3",
         "recency:cap=64,interval=8",
         "random:budget=64,seed=5",
+        "lethe+:budget=64,granularity=head,update=peak,redundancy=0.25,probation=9,value=0.5,reserve=0.125,epsilon=0.01",
         "h2o:budget=64",
         "tova:cap=64,sinks=2",
         "snapkv:budget=64,window=16",
@@ -98,11 +99,12 @@ fn options_reach_the_policy() {
 
 #[test]
 fn unknown_names_and_keys_list_what_is_known() {
+    let known = "auto, lethe, lethe+, full, recency, random, h2o, tova, snapkv, pyramidkv, gkv, rkv";
     assert_eq!(
         error("lete"),
-        "unknown policy `lete` (did you mean `lethe`?); known policies: auto, lethe, full, recency, random"
+        format!("unknown policy `lete` (did you mean `lethe`?); known policies: {known}")
     );
-    assert_eq!(error("magic"), "unknown policy `magic`; known policies: auto, lethe, full, recency, random");
+    assert_eq!(error("magic"), format!("unknown policy `magic`; known policies: {known}"));
     assert_eq!(
         error("recency:budgt=5"),
         "policy `recency` has no option `budgt` (did you mean `budget`?); its options: cap, budget, sinks, interval, protect_prompt"

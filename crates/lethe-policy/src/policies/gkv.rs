@@ -58,7 +58,7 @@ impl Baseline for Gkv {
         self.window
     }
 
-    fn rank(&self, view: &View<'_>, _state: LayerState, scratch: &mut Scratch) {
+    fn rank(&self, view: &View<'_>, _beyond: usize, _state: LayerState, scratch: &mut Scratch) {
         view.lanes[0].mean_attention(view.slots(), &mut scratch.scores);
         for (score, &old) in scratch.scores.iter_mut().zip(view.scores) {
             *score = score.max((self.alpha * f64::from(old)) as f32);

@@ -37,7 +37,7 @@ impl Baseline for H2o {
         beyond / 2
     }
 
-    fn rank(&self, view: &View<'_>, _state: LayerState, scratch: &mut Scratch) {
+    fn rank(&self, view: &View<'_>, _beyond: usize, _state: LayerState, scratch: &mut Scratch) {
         scratch.rank_by(view.scores);
     }
 }

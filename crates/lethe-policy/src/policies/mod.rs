@@ -5,6 +5,7 @@ mod full;
 mod gkv;
 mod h2o;
 mod lethe;
+mod lethe_plus;
 mod pyramidkv;
 mod random;
 mod recency;
@@ -17,6 +18,7 @@ pub use full::Full;
 pub use gkv::Gkv;
 pub use h2o::H2o;
 pub use lethe::Lethe;
+pub use lethe_plus::LethePlus;
 pub use pyramidkv::{PyramidKv, pyramid};
 pub use random::Random;
 pub use recency::Recency;
@@ -30,6 +32,7 @@ use crate::policy::PolicyInfo;
 pub(crate) static BUILT_IN: &[PolicyInfo] = &[
     auto::INFO,
     lethe::INFO,
+    lethe_plus::INFO,
     full::INFO,
     recency::INFO,
     random::INFO,

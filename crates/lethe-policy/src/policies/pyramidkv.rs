@@ -73,7 +73,7 @@ impl Baseline for PyramidKv {
         pyramid(layer, self.layers, beyond, self.window + self.quota.sinks)
     }
 
-    fn rank(&self, view: &View<'_>, _state: LayerState, scratch: &mut Scratch) {
+    fn rank(&self, view: &View<'_>, _beyond: usize, _state: LayerState, scratch: &mut Scratch) {
         observe(view, scratch);
         scratch.rank_by_scores();
     }

@@ -57,7 +57,7 @@ impl Baseline for Random {
         beyond / 4
     }
 
-    fn rank(&self, view: &View<'_>, state: LayerState, scratch: &mut Scratch) {
+    fn rank(&self, view: &View<'_>, _beyond: usize, state: LayerState, scratch: &mut Scratch) {
         let drawn = |&position: &u32| draw(self.seed, view.layer, state.round, position) as f64; // exact: 53 bits
         scratch.rank.clear();
         scratch.rank.extend(view.positions.iter().map(drawn));

@@ -34,7 +34,7 @@ impl Baseline for Recency {
         0
     }
 
-    fn rank(&self, view: &View<'_>, _state: LayerState, scratch: &mut Scratch) {
+    fn rank(&self, view: &View<'_>, _beyond: usize, _state: LayerState, scratch: &mut Scratch) {
         scratch.rank.clear();
         scratch.rank.extend(view.positions.iter().map(|&position| f64::from(position)));
     }

@@ -108,7 +108,7 @@ impl Baseline for Rkv {
         self.window
     }
 
-    fn rank(&self, view: &View<'_>, _state: LayerState, scratch: &mut Scratch) {
+    fn rank(&self, view: &View<'_>, _beyond: usize, _state: LayerState, scratch: &mut Scratch) {
         let (slots, candidates) = (view.slots(), view.slots().saturating_sub(self.window));
         scratch.rank.clear();
         if candidates > 0 {

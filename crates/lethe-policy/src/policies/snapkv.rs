@@ -59,7 +59,7 @@ impl Baseline for SnapKv {
         self.window
     }
 
-    fn rank(&self, view: &View<'_>, _state: LayerState, scratch: &mut Scratch) {
+    fn rank(&self, view: &View<'_>, _beyond: usize, _state: LayerState, scratch: &mut Scratch) {
         observe(view, scratch);
         scratch.rank_by_scores();
     }
