@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use lethe_engine::EngineOptions;
-use lethe_eval::grid::{Grid, Subject, Suite};
+use lethe_eval::grid::{Difficulty, Grid, Subject, Suite};
 use lethe_eval::problems::Family;
 use lethe_reasoner::FILES;
 
@@ -30,9 +30,13 @@ pub(crate) struct GridArgs {
     /// Problems of each task
     #[arg(long, value_name = "N", default_value_t = 100)]
     problems: usize,
-    /// How hard they are, 0 to 1 [default: for each task where right answers come nearest to 400 to 900 tokens]
+    /// How hard they are, 0 to 1 [default: cards .6, two_turn .5, others 1]
     #[arg(long, value_name = "L", value_parser = level)]
     level: Option<f64>,
+    /// Only problems whose right answer fills so many slots of a full cache, prompts included
+    /// [default: 400-900, sort 280-900; with --level any]
+    #[arg(long, value_name = "N-N", value_parser = length)]
+    length: Option<[usize; 2]>,
     /// Problem i is drawn from seed N * 1000000 + i
     #[arg(long, value_name = "N", default_value_t = 7)]
     seed: u64,
@@ -47,9 +51,23 @@ pub(crate) struct GridArgs {
     out: Option<PathBuf>,
 }
 
+impl GridArgs {
+    fn difficulty(&self, family: Family) -> Difficulty {
+        let difficulty = self.level.map_or(Difficulty::of(family), Difficulty::level);
+        Difficulty { slots: self.length.or(difficulty.slots), ..difficulty }
+    }
+}
+
 fn level(text: &str) -> Result<f64, String> {
     let level = text.parse().map_err(|_| "expected a number from 0 to 1")?;
     if (0.0..=1.0).contains(&level) { Ok(level) } else { Err("expected a number from 0 to 1".to_owned()) }
+}
+
+fn length(text: &str) -> Result<[usize; 2], String> {
+    let parsed = text.split_once('-').and_then(|(least, most)| Some([least.parse().ok()?, most.parse().ok()?]));
+    parsed
+        .filter(|[least, most]| least <= most)
+        .ok_or_else(|| "expected two numbers of slots, such as 400-900".to_owned())
 }
 
 fn concurrency(text: &str) -> Result<usize, String> {
@@ -68,7 +86,7 @@ pub(crate) fn main(args: &GridArgs) -> Result<(), Fault> {
     let subject = subject(&args.engine)?;
     let suites = families
         .into_iter()
-        .map(|family| Suite::generated(&subject, family, args.level, args.problems, args.seed))
+        .map(|family| Suite::generated(&subject, family, args.difficulty(family), args.problems, args.seed))
         .collect::<Result<_, _>>()?;
     let grid = Grid {
         suites,
