@@ -28,7 +28,7 @@ pub struct Progress {
     pub tokens: usize,
 }
 
-const MANIFEST: &str = "manifest.json";
+pub(super) const MANIFEST: &str = "manifest.json";
 const JOURNAL: &str = "journal.jsonl";
 const RESULTS: &str = "results.jsonl";
 const TIMINGS: &str = "timings.csv";
@@ -112,12 +112,15 @@ impl Grid {
 /// # Errors
 /// [`GridError::NoResults`] where there are none; [`GridError::Io`], [`GridError::Json`].
 pub fn rows(folder: &Path) -> Result<Vec<Row>, GridError> {
-    let path = folder.join(RESULTS);
-    let text = match std::fs::read_to_string(&path) {
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Err(GridError::NoResults { path: folder.into() }),
-        text => text.map_err(|source| GridError::Io { path: path.clone(), source })?,
-    };
+    let path = finished(folder)?;
+    let text = std::fs::read_to_string(&path).map_err(|source| GridError::Io { path: path.clone(), source })?;
     parse(&path, &text)
+}
+
+/// Where the finished rows of a folder are.
+pub(super) fn finished(folder: &Path) -> Result<PathBuf, GridError> {
+    let path = folder.join(RESULTS);
+    if path.is_file() { Ok(path) } else { Err(GridError::NoResults { path: folder.into() }) }
 }
 
 /// The setting's policy with its own budget, where `full` held `whole` slots beyond the prompt.
@@ -140,7 +143,7 @@ fn timing(to: &mut String, row: &Row, seconds: &Seconds) {
 }
 
 /// Writes a file whole or not at all.
-fn write(path: &Path, text: &str) -> Result<(), GridError> {
+pub(super) fn write(path: &Path, text: &str) -> Result<(), GridError> {
     let part = path.with_extension("part");
     std::fs::write(&part, text)
         .and_then(|()| std::fs::rename(&part, path))

@@ -8,6 +8,7 @@ use lethe_eval::problems::Family;
 use lethe_reasoner::FILES;
 
 use super::progress::Bar;
+use super::report::{self, Against};
 use crate::options::{EngineArgs, template_arg};
 use crate::{Fault, find, load, terminal};
 
@@ -34,7 +35,7 @@ pub(crate) struct GridArgs {
     #[arg(long, value_name = "L", value_parser = level)]
     level: Option<f64>,
     /// Only problems whose right answer fills so many slots of a full cache, prompts included
-    /// [default: 400-900, sort 280-900; with --level any]
+    /// [default: 400-900, sort 200-250; with --level any]
     #[arg(long, value_name = "N-N", value_parser = length)]
     length: Option<[usize; 2]>,
     /// Problem i is drawn from seed N * 1000000 + i
@@ -46,6 +47,8 @@ pub(crate) struct GridArgs {
     /// A variable of the chat template, its value in JSON, such as enable_thinking=false (may be given several times)
     #[arg(long, value_name = "KEY=VALUE", value_parser = template_arg)]
     template_arg: Vec<(String, serde_json::Value)>,
+    #[command(flatten)]
+    against: Against,
     /// Folder for the results
     #[arg(long, value_name = "DIR", required = true)]
     out: Option<PathBuf>,
@@ -83,6 +86,7 @@ pub(crate) fn main(args: &GridArgs) -> Result<(), Fault> {
     // what is wrong with the words is said before a model is loaded
     let grid =
         Grid::new(Vec::new()).policies(&args.policies.join(";"))?.budgets(&args.budgets)?.protect(&args.protect)?;
+    args.against.names(&grid.policies.iter().map(ToString::to_string).collect::<Vec<_>>())?;
     let subject = subject(&args.engine)?;
     let suites = families
         .into_iter()
@@ -99,7 +103,7 @@ pub(crate) fn main(args: &GridArgs) -> Result<(), Fault> {
     let rows = grid.run(&subject, out, |at| bar.show(at))?;
     bar.done();
     terminal::notice(format!("{} rows in {}", rows.len(), out.join("results.jsonl").display()));
-    Ok(())
+    report::write(out, &args.against)
 }
 
 /// The families named, in the order of the tables.
