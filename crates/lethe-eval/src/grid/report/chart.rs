@@ -149,6 +149,6 @@ mod tests {
     fn what_is_not_there_leaves_a_gap() {
         let svg = chart(vec![None, Some(Point { value: 1.0, range: None, told: "x".into() })]).svg();
         assert_eq!(svg.matches("<circle").count(), 1);
-        assert!(svg.contains("d=\"M313.5 12.0\""), "{svg}");
+        assert!(svg.contains("d=\"M317.5 12.0\""), "{svg}");
     }
 }

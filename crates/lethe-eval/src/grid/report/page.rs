@@ -117,11 +117,15 @@ fn memory_chart(whole: &Cell, families: &[&FamilyOfCells]) -> Chart {
     };
     let chart = lines(families, &point);
     let top = round_top(largest(&chart).max(kib(whole.peak_bytes)));
-    Chart {
-        full: kib(whole.peak_bytes),
-        top,
-        label: |kib| if kib >= 10_240.0 { format!("{:.0} MiB", kib / 1024.0) } else { format!("{kib:.0} KiB") },
-        ..chart
+    Chart { full: kib(whole.peak_bytes), top, label: size, ..chart }
+}
+
+/// KiB in few letters.
+fn size(kib: f64) -> String {
+    match kib / 1024.0 {
+        mib @ 10.0.. => format!("{mib:.0} MiB"),
+        mib @ 1.0.. => format!("{mib:.1} MiB"),
+        _ => format!("{kib:.0} KiB"),
     }
 }
 
@@ -168,7 +172,7 @@ fn round_top(value: f64) -> f64 {
         return 1.0;
     }
     let power = 10f64.powf(value.log10().floor());
-    [1.0, 1.2, 1.6, 2.0, 2.4, 3.2, 4.0, 6.0, 8.0, 10.0]
+    [1.0, 1.2, 1.6, 2.0, 2.4, 3.2, 4.0, 6.0, 8.0, 10.0, 12.0]
         .into_iter()
         .map(|digit| digit * power)
         .find(|top| *top >= value * 1.02)
@@ -187,6 +191,11 @@ mod tests {
         for i in 1..2000 {
             assert!(round_top(f64::from(i)) >= f64::from(i));
         }
+    }
+
+    #[test]
+    fn sizes_are_short() {
+        assert_eq!([size(500.0), size(1536.0), size(20480.0)], ["500 KiB", "1.5 MiB", "20 MiB"]);
     }
 
     #[test]
