@@ -1,10 +1,12 @@
 //! Problems nobody memorised, and what each policy makes of them.
 //!
 //! [`problems`] draws seeded bookkeeping problems with one right chain of thought each, and checks answers to them.
+//! [`grid`] asks them, or others, under every policy at every budget.
 //! [`statistics`] says how far a rate, or a difference of two, can be trusted.
 #![forbid(unsafe_code)]
 
 pub mod batch;
+pub mod grid;
 pub mod problems;
 pub mod question;
 mod rng;
