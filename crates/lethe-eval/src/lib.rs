@@ -4,6 +4,7 @@
 //! [`statistics`] says how far a rate, or a difference of two, can be trusted.
 #![forbid(unsafe_code)]
 
+pub mod answers;
 pub mod batch;
 pub mod problems;
 pub mod question;
