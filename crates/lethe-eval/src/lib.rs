@@ -6,6 +6,10 @@
 
 pub mod answers;
 pub mod batch;
+pub mod dataset;
+pub mod drift;
+mod forced;
+pub mod perplexity;
 pub mod problems;
 pub mod question;
 mod rng;

@@ -105,6 +105,10 @@ impl Polynomial {
         }
     }
 
+    pub(super) fn terms(&self) -> usize {
+        self.terms.len()
+    }
+
     pub(super) fn is_zero(&self) -> bool {
         self.terms.is_empty()
     }

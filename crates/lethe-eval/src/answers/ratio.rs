@@ -3,8 +3,10 @@
 use super::fraction::Fraction;
 use super::polynomial::Polynomial;
 
-/// Largest power that is multiplied out.
-const MOST_POWER: u32 = 60;
+/// Largest power of a sum that is multiplied out.
+const MOST_POWER: u32 = 20;
+/// Largest power of one term.
+const MOST_POWER_OF_TERM: u32 = 60;
 
 /// A quotient of two polynomials; the lower one is not zero.
 #[derive(Clone, Debug)]
@@ -66,7 +68,9 @@ impl Ratio {
         match exponent.as_number() {
             Some(n) if n.as_whole().is_some() => {
                 let n = n.num();
-                let times = u32::try_from(n.unsigned_abs()).ok().filter(|&n| n <= MOST_POWER)?;
+                let term = self.upper.terms() <= 1 && self.lower.terms() == 1;
+                let most = if term { MOST_POWER_OF_TERM } else { MOST_POWER };
+                let times = u32::try_from(n.unsigned_abs()).ok().filter(|&n| n <= most)?;
                 let mut product = Ratio::number(Fraction::ONE);
                 for _ in 0..times {
                     product = product.times(self)?;
