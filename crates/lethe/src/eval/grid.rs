@@ -7,6 +7,7 @@ use lethe_eval::grid::{Grid, Subject, Suite};
 use lethe_eval::problems::Family;
 use lethe_reasoner::FILES;
 
+use super::dataset::DatasetArgs;
 use super::progress::Bar;
 use crate::options::{EngineArgs, template_arg};
 use crate::{Fault, find, load, terminal};
@@ -16,7 +17,7 @@ pub(crate) struct GridArgs {
     #[command(flatten)]
     engine: EngineArgs,
     /// Families of generated problems: cards, two_turn, days, sort, rooms, or all
-    #[arg(long, value_name = "TASK,...", value_delimiter = ',', default_value = "all")]
+    #[arg(long, value_name = "TASK,...", value_delimiter = ',', default_value = "all", conflicts_with = "dataset")]
     tasks: Vec<String>,
     /// Policies, NAME[:key=value,...], separated by `;` (may be given several times), or all; `lethe policies` lists them
     #[arg(long, value_name = "POLICY;...", default_value = "all")]
@@ -28,14 +29,16 @@ pub(crate) struct GridArgs {
     #[arg(long, value_name = "ON,OFF", default_value = "on,off")]
     protect: String,
     /// Problems of each task
-    #[arg(long, value_name = "N", default_value_t = 100)]
+    #[arg(long, value_name = "N", default_value_t = 100, conflicts_with = "dataset")]
     problems: usize,
     /// How hard they are, 0 to 1 [default: for each task where right answers come nearest to 400 to 900 tokens]
-    #[arg(long, value_name = "L", value_parser = level)]
+    #[arg(long, value_name = "L", value_parser = level, conflicts_with = "dataset")]
     level: Option<f64>,
     /// Problem i is drawn from seed N * 1000000 + i
     #[arg(long, value_name = "N", default_value_t = 7)]
     seed: u64,
+    #[command(flatten)]
+    dataset: DatasetArgs,
     /// Most answers at once; the results do not depend on it
     #[arg(long, value_name = "N", default_value_t = 48, value_parser = concurrency)]
     concurrency: usize,
@@ -47,12 +50,12 @@ pub(crate) struct GridArgs {
     out: Option<PathBuf>,
 }
 
-fn level(text: &str) -> Result<f64, String> {
+pub(super) fn level(text: &str) -> Result<f64, String> {
     let level = text.parse().map_err(|_| "expected a number from 0 to 1")?;
     if (0.0..=1.0).contains(&level) { Ok(level) } else { Err("expected a number from 0 to 1".to_owned()) }
 }
 
-fn concurrency(text: &str) -> Result<usize, String> {
+pub(super) fn concurrency(text: &str) -> Result<usize, String> {
     text.parse()
         .ok()
         .filter(|n| (1..=1024).contains(n))
@@ -62,14 +65,17 @@ fn concurrency(text: &str) -> Result<usize, String> {
 pub(crate) fn main(args: &GridArgs) -> Result<(), Fault> {
     let out = args.out.as_deref().ok_or("name a folder for the results: --out DIR")?;
     let families = families(&args.tasks)?;
+    let dataset = args.dataset.suites()?;
     // what is wrong with the words is said before a model is loaded
     let grid =
         Grid::new(Vec::new()).policies(&args.policies.join(";"))?.budgets(&args.budgets)?.protect(&args.protect)?;
     let subject = subject(&args.engine)?;
-    let suites = families
-        .into_iter()
-        .map(|family| Suite::generated(&subject, family, args.level, args.problems, args.seed))
-        .collect::<Result<_, _>>()?;
+    let generated = |family| Suite::generated(&subject, family, args.level, args.problems, args.seed);
+    let mut suites = match dataset {
+        Some(suites) => suites,
+        None => families.into_iter().map(generated).collect::<Result<_, _>>()?,
+    };
+    args.dataset.limit_answers(&mut suites);
     let grid = Grid {
         suites,
         seed: args.seed,
@@ -85,7 +91,7 @@ pub(crate) fn main(args: &GridArgs) -> Result<(), Fault> {
 }
 
 /// The families named, in the order of the tables.
-fn families(names: &[String]) -> Result<Vec<Family>, Fault> {
+pub(super) fn families(names: &[String]) -> Result<Vec<Family>, Fault> {
     let mut named = Vec::new();
     for name in names.iter().map(|name| name.trim()).filter(|name| !name.is_empty()) {
         match name {
