@@ -1,5 +1,11 @@
 //! How far a rate, or a difference of two rates on the same problems, can be trusted.
 
+mod auc;
+mod holm;
+
+pub use auc::{Auc, auc};
+pub use holm::holm;
+
 use crate::rng::Rng;
 
 /// The 97.5 % point of the normal distribution: 95 % lie within it on both sides.

@@ -5,6 +5,7 @@ mod drift;
 mod grid;
 mod ppl;
 mod progress;
+mod report;
 
 use crate::Fault;
 
@@ -23,6 +24,8 @@ enum Command {
     Drift(Box<drift::DriftArgs>),
     /// The perplexity of a text, and what a policy costs it
     Ppl(Box<ppl::PplArgs>),
+    /// Write summary and report of a folder of results anew
+    Report(report::ReportArgs),
 }
 
 const HELP: &str = "Examples:
@@ -31,6 +34,7 @@ const HELP: &str = "Examples:
   lethe eval -m model.gguf --dataset gsm8k.jsonl --limit 100 --policies 'lethe;recency' --budgets 25% --out gsm
   lethe eval drift --policy lethe:budget=64 --policy recency:budget=64
   lethe eval ppl book.txt --policy lethe:cap=256,trigger=cap
+  lethe eval report results --against 'lethe:half_life=16'
 
 A budget is the most slots that a layer may hold beyond the prompt, the interval between rounds included, or a share of \
 what `full` held there at the end of the same question. Each policy gets the largest budget of its own that keeps this \
@@ -39,7 +43,7 @@ that, and its rows say `raised`. With --protect on the prompts of all turns are 
 many slots in sum. `full` answers every question once.
 
 The folder gets manifest.json (model, options, seeds), journal.jsonl (rows as they come), and at the end results.jsonl \
-(the same bytes at any --concurrency) and timings.csv. The same command goes on where it was stopped; with more \
+(the same bytes at any --concurrency), timings.csv, summary.md and report.html. The same command goes on where it was stopped; with more \
 --problems it adds them.";
 
 pub(crate) fn main(args: Args) -> Result<(), Fault> {
@@ -47,5 +51,6 @@ pub(crate) fn main(args: Args) -> Result<(), Fault> {
         None => grid::main(&args.grid),
         Some(Command::Drift(args)) => drift::main(&args),
         Some(Command::Ppl(args)) => ppl::main(&args),
+        Some(Command::Report(args)) => report::main(&args),
     }
 }

@@ -77,7 +77,7 @@ mod tests {
         let whole = [asked[0].clone(), Message::new("assistant", &replies[0]), asked[1].clone()];
         let whole = tokenizer.encode(&template.render(&whole, true, &Map::new()).unwrap(), false).unwrap();
 
-        let question = question(problem, tokenizer).unwrap();
+        let question = question(problem, &[60, 60]);
         let talk = Conversation::new(&subject, &question, &Map::new()).unwrap();
         let answer = tokenizer.encode(&format!("{}<|im_end|>", replies[0]), false).unwrap();
         assert_eq!([&talk.first, &answer, &talk.later[0]].map(Vec::as_slice).concat(), whole);

@@ -40,6 +40,23 @@ pub enum GridError {
         /// Most there are.
         most: usize,
     },
+    /// Hardly a problem of a level has the length asked for.
+    #[error(
+        "{task}: only {found} problems of level {level} with right answers of {least} to {most} slots were found; change \
+         the level or the length"
+    )]
+    TooRare {
+        /// The task.
+        task: String,
+        /// The level.
+        level: f64,
+        /// Fewest slots.
+        least: usize,
+        /// Most slots.
+        most: usize,
+        /// How many were found.
+        found: usize,
+    },
     /// No questions, policies, budgets or protections.
     #[error("there is nothing to run: the grid has no {0}")]
     Nothing(&'static str),

@@ -50,6 +50,9 @@ pub struct Task {
     pub task: String,
     /// How hard generated problems are.
     pub level: Option<f64>,
+    /// Fewest and most slots that a right answer fills, where they were chosen by it.
+    #[serde(default)]
+    pub slots: Option<[usize; 2]>,
     /// How many there are.
     pub problems: usize,
     /// SHA-256 of their texts and limits.
@@ -64,6 +67,7 @@ impl Task {
         Task {
             task: suite.task.clone(),
             level: suite.level,
+            slots: suite.slots,
             problems: questions.len(),
             sha256: hash_texts(texts.iter().map(String::as_str)),
         }

@@ -8,20 +8,21 @@ use super::GridError;
 use crate::problems::Problem;
 use crate::question::{Grade, Grader, Question};
 
+/// Tokens of the right reply to each turn. `[turns]`
+pub(super) fn gold_tokens(problem: &Problem, tokenizer: &Tokenizer) -> Result<Vec<usize>, GridError> {
+    problem.turns.iter().map(|turn| Ok(tokenizer.encode(&turn.reply(), false)?.len())).collect()
+}
+
 /// A problem as a question. An answer may be half again as long as the right one: room for another wording, an end for
 /// loops.
-pub(super) fn question(problem: Problem, tokenizer: &Tokenizer) -> Result<Question, GridError> {
-    let mut max_tokens = Vec::with_capacity(problem.turns.len());
-    for turn in &problem.turns {
-        max_tokens.push(tokenizer.encode(&turn.reply(), false)?.len() * 3 / 2 + 32);
-    }
-    Ok(Question {
+pub(super) fn question(problem: Problem, gold_tokens: &[usize]) -> Question {
+    Question {
         task: problem.family.name().to_owned(),
         id: problem.seed.to_string(),
         turns: problem.turns.iter().map(|turn| vec![Message::new("user", &turn.question)]).collect(),
-        max_tokens,
+        max_tokens: gold_tokens.iter().map(|gold| gold * 3 / 2 + 32).collect(),
         grader: Arc::new(problem),
-    })
+    }
 }
 
 /// Right or wrong by [`Problem::check`].

@@ -81,9 +81,14 @@ impl Row {
         self.tokens.iter().sum()
     }
 
+    /// Slots held at the end, mean over layers.
+    pub fn slots(&self) -> f64 {
+        mean(&self.final_slots)
+    }
+
     /// Slots held at the end beyond the prompts of all turns, mean over layers.
     pub fn beyond_prompt(&self) -> f64 {
-        (mean(&self.final_slots) - self.prompts() as f64).max(0.0)
+        (self.slots() - self.prompts() as f64).max(0.0)
     }
 
     /// Most slots held beyond the prompts of all turns, mean over layers.

@@ -1,41 +1,19 @@
-//! The grid itself.
+//! The run itself: what is missing is asked, rows go to the journal, and from there to the results.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use lethe_engine::{Core, EngineOptions, Failure, FinishReason};
+use lethe_engine::{Core, Failure};
 use lethe_model::CpuBackend;
-use lethe_policy::{Context, PolicySpec, registry};
-use serde_json::{Map, Value};
+use lethe_policy::{Context, PolicySpec};
 
+use super::answer::{Asked, entry};
 use super::conversation::Conversation;
-use super::journal::{Entry, Journal, Key, parse};
-use super::row::{FAILED, finish};
-use super::runner::{Job, Outcome, Refused, hold};
-use super::setting::FULL;
-use super::{Budget, Fitted, GridError, Manifest, Protection, Row, Seconds, Setting, Subject, Suite, fit};
-use crate::question::Question;
-
-/// Questions, and under what they are answered. `full` always answers too.
-#[derive(Clone, Debug)]
-pub struct Grid {
-    /// What is asked.
-    pub suites: Vec<Suite>,
-    /// The policies, without budgets. `full` among them changes nothing.
-    pub policies: Vec<PolicySpec>,
-    /// What they may hold.
-    pub budgets: Vec<Budget>,
-    /// Whether prompts are protected.
-    pub protections: Vec<Protection>,
-    /// Seed of the problems and of the bootstrap, for the manifest: the suites are drawn already.
-    pub seed: u64,
-    /// Variables of the chat template.
-    pub template_args: Map<String, Value>,
-    /// The engine; how many run at once changes no row.
-    pub engine: EngineOptions,
-}
+use super::journal::{Entry, Journal, parse};
+use super::runner::{Job, Refused, hold};
+use super::{Fitted, Grid, GridError, Manifest, Protection, Row, Seconds, Setting, Subject, fit};
 
 /// How far a run is.
 #[derive(Clone, Copy, Debug)]
@@ -50,100 +28,12 @@ pub struct Progress {
     pub tokens: usize,
 }
 
-/// Policies whose limit follows from memory, not from a budget.
-const UNBUDGETED: [&str; 2] = [FULL, "auto"];
-
-const MANIFEST: &str = "manifest.json";
+pub(super) const MANIFEST: &str = "manifest.json";
 const JOURNAL: &str = "journal.jsonl";
 const RESULTS: &str = "results.jsonl";
 const TIMINGS: &str = "timings.csv";
 
 impl Grid {
-    /// All questions with protected prompts: policies and budgets are still to be named.
-    pub fn new(suites: Vec<Suite>) -> Grid {
-        Grid {
-            suites,
-            policies: Vec::new(),
-            budgets: Vec::new(),
-            protections: vec![Protection::On],
-            seed: 0,
-            template_args: Map::new(),
-            engine: EngineOptions { kv_memory: 512 << 20, max_num_seqs: 48, ..EngineOptions::default() },
-        }
-    }
-
-    /// The policies of a list such as `recency; lethe:half_life=16`; `all` stands for every one in the registry that takes
-    /// a budget. None is run twice.
-    ///
-    /// # Errors
-    /// [`GridError::Policy`].
-    pub fn policies(mut self, list: &str) -> Result<Grid, GridError> {
-        for text in list.split(';').map(str::trim).filter(|text| !text.is_empty()) {
-            let mut add = |policy: PolicySpec| {
-                if policy.name() != FULL && !self.policies.contains(&policy) {
-                    self.policies.push(policy);
-                }
-            };
-            if text == "all" {
-                for info in registry().into_iter().filter(|info| !UNBUDGETED.contains(&info.name)) {
-                    add(PolicySpec::new(info.name)?);
-                }
-            } else {
-                add(PolicySpec::parse(text)?);
-            }
-        }
-        Ok(self)
-    }
-
-    /// The budgets of a list such as `48,96,25%`. None is run twice.
-    ///
-    /// # Errors
-    /// [`GridError::BadBudget`].
-    pub fn budgets(mut self, list: &str) -> Result<Grid, GridError> {
-        for text in list.split(',') {
-            let budget = text.parse()?;
-            if !self.budgets.contains(&budget) {
-                self.budgets.push(budget);
-            }
-        }
-        Ok(self)
-    }
-
-    /// The protections of a list: `on`, `off` or `on,off`.
-    ///
-    /// # Errors
-    /// [`GridError::BadProtection`].
-    pub fn protect(mut self, list: &str) -> Result<Grid, GridError> {
-        self.protections = list.split(',').map(str::parse).collect::<Result<_, _>>()?;
-        self.protections.sort_unstable();
-        self.protections.dedup();
-        Ok(self)
-    }
-
-    /// Every setting but `full`, in the order of the rows of a question.
-    pub fn settings(&self) -> Vec<Setting> {
-        let mut settings = Vec::new();
-        for policy in &self.policies {
-            for &budget in &self.budgets {
-                for &protection in &self.protections {
-                    settings.push(Setting { policy: policy.clone(), limit: Some((budget, protection)) });
-                }
-            }
-        }
-        settings
-    }
-
-    /// Rows of a whole run.
-    pub fn len(&self) -> usize {
-        let questions: usize = self.suites.iter().map(|suite| suite.questions.len()).sum();
-        questions * (1 + self.settings().len())
-    }
-
-    /// Whether there is nothing to ask.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
     /// Answers what has no row in the folder `out` yet, and writes it there: `manifest.json`, `journal.jsonl` while it goes
     /// on, and at the end `results.jsonl` and `timings.csv`. Returns all rows, in the order of `results.jsonl`.
     ///
@@ -199,25 +89,6 @@ impl Grid {
         Ok(rows)
     }
 
-    fn check(&self) -> Result<(), GridError> {
-        for (nothing, what) in [
-            (self.suites.iter().all(|suite| suite.questions.is_empty()), "questions"),
-            (!self.policies.is_empty() && self.budgets.is_empty(), "budgets"),
-            (!self.policies.is_empty() && self.protections.is_empty(), "protections"),
-        ] {
-            if nothing {
-                return Err(GridError::Nothing(what));
-            }
-        }
-        let mut seen = HashSet::new();
-        for question in self.suites.iter().flat_map(|suite| &suite.questions) {
-            if !seen.insert((&question.task, &question.id)) {
-                return Err(GridError::SameId { task: question.task.clone(), id: question.id.clone() });
-            }
-        }
-        Ok(())
-    }
-
     fn questions(&self, subject: &Subject) -> Result<Vec<Asked<'_>>, GridError> {
         let all = self.suites.iter().flat_map(|suite| suite.questions.iter().map(|question| (suite.level, question)));
         all.map(|(level, question)| {
@@ -234,10 +105,6 @@ impl Grid {
         }
         Ok(())
     }
-
-    fn all_settings(&self) -> Result<Vec<Setting>, GridError> {
-        Ok(std::iter::once(Setting::full()?).chain(self.settings()).collect())
-    }
 }
 
 /// The finished rows of a folder.
@@ -245,12 +112,15 @@ impl Grid {
 /// # Errors
 /// [`GridError::NoResults`] where there are none; [`GridError::Io`], [`GridError::Json`].
 pub fn rows(folder: &Path) -> Result<Vec<Row>, GridError> {
-    let path = folder.join(RESULTS);
-    let text = match std::fs::read_to_string(&path) {
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Err(GridError::NoResults { path: folder.into() }),
-        text => text.map_err(|source| GridError::Io { path: path.clone(), source })?,
-    };
+    let path = finished(folder)?;
+    let text = std::fs::read_to_string(&path).map_err(|source| GridError::Io { path: path.clone(), source })?;
     parse(&path, &text)
+}
+
+/// Where the finished rows of a folder are.
+pub(super) fn finished(folder: &Path) -> Result<PathBuf, GridError> {
+    let path = folder.join(RESULTS);
+    if path.is_file() { Ok(path) } else { Err(GridError::NoResults { path: folder.into() }) }
 }
 
 /// The setting's policy with its own budget, where `full` held `whole` slots beyond the prompt.
@@ -273,28 +143,11 @@ fn timing(to: &mut String, row: &Row, seconds: &Seconds) {
 }
 
 /// Writes a file whole or not at all.
-fn write(path: &Path, text: &str) -> Result<(), GridError> {
+pub(super) fn write(path: &Path, text: &str) -> Result<(), GridError> {
     let part = path.with_extension("part");
     std::fs::write(&part, text)
         .and_then(|()| std::fs::rename(&part, path))
         .map_err(|source| GridError::Io { path: path.to_owned(), source })
-}
-
-/// A question in words and in tokens.
-struct Asked<'a> {
-    level: Option<f64>,
-    question: &'a Question,
-    talk: Conversation,
-}
-
-impl Asked<'_> {
-    fn key(&self, setting: &Setting) -> Key {
-        Key::new(&self.question.task, &self.question.id, setting)
-    }
-
-    fn what(&self, spec: &PolicySpec) -> String {
-        format!("{} {} under {spec}", self.question.task, self.question.id)
-    }
 }
 
 /// One call of [`Grid::run`].
@@ -416,66 +269,4 @@ impl From<Refused> for Stop {
     fn from(refused: Refused) -> Stop {
         Stop::Refused(refused)
     }
-}
-
-/// The row of a conversation, its setting still open.
-fn entry(asked: &Asked<'_>, policy: &PolicySpec, outcome: &Outcome, full: Option<&[u32]>) -> Entry {
-    let Outcome { turns, failed } = outcome;
-    let question = asked.question;
-    let ids: Vec<u32> = turns.iter().flat_map(|(_, done)| done.token_ids.iter().copied()).collect();
-    let looped = turns.iter().any(|(_, done)| done.looped);
-    let (mut right, mut found) = (Vec::new(), Vec::new());
-    for turn in 0..question.turns.len() {
-        let (text, whole) = match turns.get(turn) {
-            Some((text, done)) => (text.as_str(), done.reason == FinishReason::Stop && !done.looped),
-            None => ("", false),
-        };
-        let mut grade = question.grader.grade(turn, text);
-        grade.right.iter_mut().for_each(|right| *right &= whole);
-        right.append(&mut grade.right);
-        found.append(&mut grade.found);
-    }
-    let mut row = Row {
-        task: question.task.clone(),
-        id: question.id.clone(),
-        level: asked.level,
-        policy: policy.to_string(),
-        budget: None,
-        protect: None,
-        spec: policy.to_string(),
-        raised: false,
-        all_right: !right.is_empty() && right.iter().all(|&right| right),
-        right,
-        found,
-        finish: match (failed, turns.last()) {
-            (None, Some((_, done))) => finish(done.reason).to_owned(),
-            _ => FAILED.to_owned(),
-        },
-        looped,
-        prompt_tokens: turns.iter().map(|(_, done)| done.usage.prompt_tokens).collect(),
-        tokens: turns.iter().map(|(_, done)| done.usage.completion_tokens).collect(),
-        differs_at: full.and_then(|full| first_difference(full, &ids)),
-        peak_slots: Vec::new(),
-        mean_slots: 0.0,
-        final_slots: Vec::new(),
-        peak_bytes: 0,
-        mean_bytes: 0,
-        rounds: Vec::new(),
-        evicted: 0,
-        dropped_mass_mean: 0.0,
-        dropped_mass_max: 0.0,
-        hoyer: Vec::new(),
-    };
-    let mut seconds = Seconds::default();
-    for (_, done) in turns {
-        row.set_cache(done);
-        seconds.add(done);
-    }
-    Entry { row, seconds, ids }
-}
-
-/// Where two texts part, if they do.
-fn first_difference(a: &[u32], b: &[u32]) -> Option<usize> {
-    let same = a.iter().zip(b).take_while(|(a, b)| a == b).count();
-    (same < a.len().max(b.len())).then_some(same)
 }

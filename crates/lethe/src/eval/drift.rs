@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use lethe_eval::drift::{Drift, Followed, Prompt, follow};
-use lethe_eval::grid::Suite;
+use lethe_eval::grid::{Difficulty, Suite};
 use lethe_eval::question::Question;
 use lethe_model::ChatPrompt;
 use lethe_policy::PolicySpec;
@@ -57,7 +57,10 @@ pub(crate) fn main(args: &DriftArgs) -> Result<(), Fault> {
     let questions: Vec<Question> = match dataset {
         Some(questions) => questions,
         None => {
-            let suite = |family| Suite::generated(&subject, family, args.level, args.problems, args.seed);
+            let suite = |family| {
+                let difficulty = args.level.map_or(Difficulty::of(family), Difficulty::level);
+                Suite::generated(&subject, family, difficulty, args.problems, args.seed)
+            };
             let suites = super::grid::families(&args.tasks)?.into_iter().map(suite).collect::<Result<Vec<_>, _>>()?;
             suites.into_iter().flat_map(|suite| suite.questions).collect()
         }

@@ -3,12 +3,13 @@
 use std::path::PathBuf;
 
 use lethe_engine::EngineOptions;
-use lethe_eval::grid::{Grid, Subject, Suite};
+use lethe_eval::grid::{Difficulty, Grid, Subject, Suite};
 use lethe_eval::problems::Family;
 use lethe_reasoner::FILES;
 
 use super::dataset::DatasetArgs;
 use super::progress::Bar;
+use super::report::{self, Against};
 use crate::options::{EngineArgs, template_arg};
 use crate::{Fault, find, load, terminal};
 
@@ -31,9 +32,13 @@ pub(crate) struct GridArgs {
     /// Problems of each task
     #[arg(long, value_name = "N", default_value_t = 100, conflicts_with = "dataset")]
     problems: usize,
-    /// How hard they are, 0 to 1 [default: for each task where right answers come nearest to 400 to 900 tokens]
+    /// How hard they are, 0 to 1 [default: cards .6, two_turn .5, others 1]
     #[arg(long, value_name = "L", value_parser = level, conflicts_with = "dataset")]
     level: Option<f64>,
+    /// Only problems whose right answer fills so many slots of a full cache, prompts included
+    /// [default: 400-900, sort 200-250; with --level any]
+    #[arg(long, value_name = "N-N", value_parser = length, conflicts_with = "dataset")]
+    length: Option<[usize; 2]>,
     /// Problem i is drawn from seed N * 1000000 + i
     #[arg(long, value_name = "N", default_value_t = 7)]
     seed: u64,
@@ -45,14 +50,30 @@ pub(crate) struct GridArgs {
     /// A variable of the chat template, its value in JSON, such as enable_thinking=false (may be given several times)
     #[arg(long, value_name = "KEY=VALUE", value_parser = template_arg)]
     template_arg: Vec<(String, serde_json::Value)>,
+    #[command(flatten)]
+    against: Against,
     /// Folder for the results
     #[arg(long, value_name = "DIR", required = true)]
     out: Option<PathBuf>,
 }
 
+impl GridArgs {
+    fn difficulty(&self, family: Family) -> Difficulty {
+        let difficulty = self.level.map_or(Difficulty::of(family), Difficulty::level);
+        Difficulty { slots: self.length.or(difficulty.slots), ..difficulty }
+    }
+}
+
 pub(super) fn level(text: &str) -> Result<f64, String> {
     let level = text.parse().map_err(|_| "expected a number from 0 to 1")?;
     if (0.0..=1.0).contains(&level) { Ok(level) } else { Err("expected a number from 0 to 1".to_owned()) }
+}
+
+fn length(text: &str) -> Result<[usize; 2], String> {
+    let parsed = text.split_once('-').and_then(|(least, most)| Some([least.parse().ok()?, most.parse().ok()?]));
+    parsed
+        .filter(|[least, most]| least <= most)
+        .ok_or_else(|| "expected two numbers of slots, such as 400-900".to_owned())
 }
 
 pub(super) fn concurrency(text: &str) -> Result<usize, String> {
@@ -69,8 +90,9 @@ pub(crate) fn main(args: &GridArgs) -> Result<(), Fault> {
     // what is wrong with the words is said before a model is loaded
     let grid =
         Grid::new(Vec::new()).policies(&args.policies.join(";"))?.budgets(&args.budgets)?.protect(&args.protect)?;
+    args.against.names(&grid.policies.iter().map(ToString::to_string).collect::<Vec<_>>())?;
     let subject = subject(&args.engine)?;
-    let generated = |family| Suite::generated(&subject, family, args.level, args.problems, args.seed);
+    let generated = |family| Suite::generated(&subject, family, args.difficulty(family), args.problems, args.seed);
     let mut suites = match dataset {
         Some(suites) => suites,
         None => families.into_iter().map(generated).collect::<Result<_, _>>()?,
@@ -87,7 +109,7 @@ pub(crate) fn main(args: &GridArgs) -> Result<(), Fault> {
     let rows = grid.run(&subject, out, |at| bar.show(at))?;
     bar.done();
     terminal::notice(format!("{} rows in {}", rows.len(), out.join("results.jsonl").display()));
-    Ok(())
+    report::write(out, &args.against)
 }
 
 /// The families named, in the order of the tables.

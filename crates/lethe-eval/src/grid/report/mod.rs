@@ -1,0 +1,6 @@
+//! `report.html`: the summary with plots, in one file that needs nothing else.
+
+mod chart;
+mod page;
+
+pub(super) use page::page;
