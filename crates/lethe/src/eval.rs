@@ -32,6 +32,7 @@ const HELP: &str = "Examples:
   lethe eval --policies all --budgets 48,64,96,128,192,256 --protect on,off --problems 100 --seed 7 --out results
   lethe eval --tasks cards,rooms --policies 'lethe:half_life=16;recency;random' --budgets 25%,50% --out results
   lethe eval -m model.gguf --dataset gsm8k.jsonl --limit 100 --policies 'lethe;recency' --budgets 25% --out gsm
+  lethe eval -m model.gguf --dataset gsm8k.jsonl --samples 4 --policies 'lethe;recency' --budgets 25% --out drawn
   lethe eval drift --policy lethe:budget=64 --policy recency:budget=64
   lethe eval ppl book.txt --policy lethe:cap=256,trigger=cap
   lethe eval report results --against 'lethe:half_life=16'

@@ -48,6 +48,24 @@ pub fn pass_at_k(samples: usize, right: usize, k: usize) -> Option<f64> {
     Some(1.0 - none)
 }
 
+/// The two-sided p-value of a sign-flip test: how often the mean of the differences, each with the sign of a coin, is at
+/// least as far from 0. Exact with up to 13 differences that are not 0, else by `flips` draws of all coins.
+pub fn sign_flip(differences: &[f64], flips: usize, seed: u64) -> f64 {
+    let moving: Vec<f64> = differences.iter().copied().filter(|d| *d != 0.0).collect();
+    // Sums that are equal but for rounding count as equal.
+    let far = moving.iter().sum::<f64>().abs() - 1e-9;
+    let sum = |minus: &mut dyn FnMut(usize) -> bool| -> f64 {
+        moving.iter().enumerate().map(|(at, d)| if minus(at) { -d } else { *d }).sum()
+    };
+    if moving.len() <= 13 {
+        let all = 1usize << moving.len();
+        return (0..all).filter(|signs| sum(&mut |at| signs >> at & 1 == 1).abs() >= far).count() as f64 / all as f64;
+    }
+    let mut rng = Rng::new(seed);
+    let as_far = (0..flips).filter(|_| sum(&mut |_| rng.below(2) == 1).abs() >= far).count();
+    (as_far + 1) as f64 / (flips + 1) as f64 // what was seen is one of the draws
+}
+
 /// The mean of [`pass_at_k`] over questions; `None` if one of them has fewer than `k` samples, or there is none.
 pub fn mean_pass_at_k(right: &[Vec<bool>], k: usize) -> Option<f64> {
     let one = |samples: &Vec<bool>| pass_at_k(samples.len(), samples.iter().filter(|&&r| r).count(), k);
@@ -78,6 +96,21 @@ mod tests {
         }
         assert_eq!((pass_at_k(5, 0, 5), pass_at_k(5, 5, 1)), (Some(0.0), Some(1.0)));
         assert_eq!((pass_at_k(5, 2, 6), pass_at_k(5, 2, 0)), (None, None));
+    }
+
+    #[test]
+    fn sign_flips() {
+        // With outcomes of 0 and 1 the test is McNemar's.
+        for (won, lost) in [(5, 0), (9, 1), (6, 6), (0, 0)] {
+            let differences: Vec<f64> = [vec![1.0; won], vec![-1.0; lost], vec![0.0; 30]].concat();
+            let p = sign_flip(&differences, 1000, 1);
+            assert!((p - crate::statistics::mcnemar(won, lost)).abs() < 1e-12, "{won} {lost} {p}");
+        }
+        let many: Vec<f64> = [vec![0.25; 40], vec![-0.25; 20]].concat();
+        let (p, exact) = (sign_flip(&many, 20_000, 1), crate::statistics::mcnemar(40, 20));
+        assert!((p - exact).abs() < 0.003, "{p} {exact}");
+        assert_eq!(p, sign_flip(&many, 20_000, 1));
+        assert!(sign_flip(&[1.0; 100], 1000, 1) < 0.001);
     }
 
     #[test]

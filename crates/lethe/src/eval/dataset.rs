@@ -56,7 +56,12 @@ impl DatasetArgs {
         for question in questions {
             match suites.iter_mut().find(|suite| suite.task == question.task) {
                 Some(suite) => suite.questions.push(question),
-                None => suites.push(Suite { task: question.task.clone(), level: None, questions: vec![question] }),
+                None => suites.push(Suite {
+                    task: question.task.clone(),
+                    level: None,
+                    slots: None,
+                    questions: vec![question],
+                }),
             }
         }
         Ok(Some(suites))

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use lethe_engine::EngineOptions;
-use lethe_eval::grid::{Difficulty, Grid, Subject, Suite};
+use lethe_eval::grid::{Difficulty, Draws, Grid, Subject, Suite};
 use lethe_eval::problems::Family;
 use lethe_reasoner::FILES;
 
@@ -39,11 +39,20 @@ pub(crate) struct GridArgs {
     /// [default: 400-900, sort 200-250; with --level any]
     #[arg(long, value_name = "N-N", value_parser = length, conflicts_with = "dataset")]
     length: Option<[usize; 2]>,
-    /// Problem i is drawn from seed N * 1000000 + i
+    /// Problem i is drawn from seed N * 1000000 + i; answers that are drawn follow from it too
     #[arg(long, value_name = "N", default_value_t = 7)]
     seed: u64,
     #[command(flatten)]
     dataset: DatasetArgs,
+    /// Answers drawn to each question under every policy, all with the same random numbers; without it, one greedy answer
+    #[arg(long, value_name = "N", value_parser = samples)]
+    samples: Option<usize>,
+    /// Temperature of the draws [default: 0.6]
+    #[arg(long, value_name = "T", requires = "samples", value_parser = temperature)]
+    temperature: Option<f32>,
+    /// Fewest tokens that reach this probability are drawn from [default: 0.95]
+    #[arg(long, value_name = "P", requires = "samples", value_parser = top_p)]
+    top_p: Option<f32>,
     /// Most answers at once; the results do not depend on it
     #[arg(long, value_name = "N", default_value_t = 48, value_parser = concurrency)]
     concurrency: usize,
@@ -62,6 +71,12 @@ impl GridArgs {
         let difficulty = self.level.map_or(Difficulty::of(family), Difficulty::level);
         Difficulty { slots: self.length.or(difficulty.slots), ..difficulty }
     }
+
+    fn draws(&self) -> Option<Draws> {
+        let usual = Draws::new(self.samples?);
+        let temperature = self.temperature.unwrap_or(usual.temperature);
+        Some(Draws { temperature, top_p: self.top_p.unwrap_or(usual.top_p), ..usual })
+    }
 }
 
 pub(super) fn level(text: &str) -> Result<f64, String> {
@@ -74,6 +89,21 @@ fn length(text: &str) -> Result<[usize; 2], String> {
     parsed
         .filter(|[least, most]| least <= most)
         .ok_or_else(|| "expected two numbers of slots, such as 400-900".to_owned())
+}
+
+fn samples(text: &str) -> Result<usize, String> {
+    let samples = text.parse().ok().filter(|n| (1..=1000).contains(n));
+    samples.ok_or_else(|| "expected a whole number from 1 to 1000".to_owned())
+}
+
+fn temperature(text: &str) -> Result<f32, String> {
+    let temperature = text.parse().ok().filter(|t: &f32| *t > 0.0 && *t <= 10.0);
+    temperature.ok_or_else(|| "expected a number above 0, 10 at most; greedy answers need no --samples".to_owned())
+}
+
+fn top_p(text: &str) -> Result<f32, String> {
+    let top_p = text.parse().ok().filter(|p: &f32| *p > 0.0 && *p <= 1.0);
+    top_p.ok_or_else(|| "expected a number above 0, 1 at most".to_owned())
 }
 
 pub(super) fn concurrency(text: &str) -> Result<usize, String> {
@@ -100,6 +130,7 @@ pub(crate) fn main(args: &GridArgs) -> Result<(), Fault> {
     args.dataset.limit_answers(&mut suites);
     let grid = Grid {
         suites,
+        draws: args.draws(),
         seed: args.seed,
         template_args: args.template_arg.iter().cloned().collect(),
         engine: options(&args.engine, &subject, args.concurrency),
