@@ -1,6 +1,9 @@
 //! `lethe eval`: what is left of a model's answers when its cache may hold less.
 
+mod dataset;
+mod drift;
 mod grid;
+mod ppl;
 mod progress;
 mod report;
 
@@ -17,6 +20,10 @@ pub(crate) struct Args {
 
 #[derive(clap::Subcommand)]
 enum Command {
+    /// How far policies move the model's predictions on the full cache's own text
+    Drift(Box<drift::DriftArgs>),
+    /// The perplexity of a text, and what a policy costs it
+    Ppl(Box<ppl::PplArgs>),
     /// Write summary and report of a folder of results anew
     Report(report::ReportArgs),
 }
@@ -24,6 +31,10 @@ enum Command {
 const HELP: &str = "Examples:
   lethe eval --policies all --budgets 48,64,96,128,192,256 --protect on,off --problems 100 --seed 7 --out results
   lethe eval --tasks cards,rooms --policies 'lethe:half_life=16;recency;random' --budgets 25%,50% --out results
+  lethe eval -m model.gguf --dataset gsm8k.jsonl --limit 100 --policies 'lethe;recency' --budgets 25% --out gsm
+  lethe eval -m model.gguf --dataset gsm8k.jsonl --samples 4 --policies 'lethe;recency' --budgets 25% --out drawn
+  lethe eval drift --policy lethe:budget=64 --policy recency:budget=64
+  lethe eval ppl book.txt --policy lethe:cap=256,trigger=cap
   lethe eval report results --against 'lethe:half_life=16'
 
 A budget is the most slots that a layer may hold beyond the prompt, the interval between rounds included, or a share of \
@@ -39,6 +50,8 @@ The folder gets manifest.json (model, options, seeds), journal.jsonl (rows as th
 pub(crate) fn main(args: Args) -> Result<(), Fault> {
     match args.command {
         None => grid::main(&args.grid),
+        Some(Command::Drift(args)) => drift::main(&args),
+        Some(Command::Ppl(args)) => ppl::main(&args),
         Some(Command::Report(args)) => report::main(&args),
     }
 }

@@ -1,6 +1,6 @@
 //! From answers to rows.
 
-use lethe_engine::FinishReason;
+use lethe_engine::{FinishReason, Sampling};
 use lethe_policy::PolicySpec;
 
 use super::conversation::Conversation;
@@ -15,17 +15,21 @@ pub(super) struct Asked<'a> {
     pub(super) level: Option<f64>,
     pub(super) question: &'a Question,
     pub(super) talk: Conversation,
+    /// Which of its answers that are drawn, and how it is.
+    pub(super) sample: Option<usize>,
+    pub(super) sampling: Sampling,
 }
 
 impl Asked<'_> {
     /// What tells the row of a setting from all others.
     pub(super) fn key(&self, setting: &Setting) -> Key {
-        Key::new(&self.question.task, &self.question.id, setting)
+        Key::new(&self.question.task, &self.question.id, self.sample, setting)
     }
 
     /// For people.
     pub(super) fn what(&self, spec: &PolicySpec) -> String {
-        format!("{} {} under {spec}", self.question.task, self.question.id)
+        let sample = self.sample.map_or(String::new(), |sample| format!(", sample {sample},"));
+        format!("{} {}{sample} under {spec}", self.question.task, self.question.id)
     }
 }
 
@@ -49,6 +53,7 @@ pub(super) fn entry(asked: &Asked<'_>, policy: &PolicySpec, outcome: &Outcome, f
     let mut row = Row {
         task: question.task.clone(),
         id: question.id.clone(),
+        sample: asked.sample,
         level: asked.level,
         policy: policy.to_string(),
         budget: None,

@@ -24,16 +24,18 @@ pub(super) struct Entry {
 pub(super) struct Key {
     task: String,
     id: String,
+    sample: Option<usize>,
     policy: String,
     budget: Option<String>,
     protect: Option<Protection>,
 }
 
 impl Key {
-    pub(super) fn new(task: &str, id: &str, setting: &Setting) -> Key {
+    pub(super) fn new(task: &str, id: &str, sample: Option<usize>, setting: &Setting) -> Key {
         Key {
             task: task.to_owned(),
             id: id.to_owned(),
+            sample,
             policy: setting.policy.to_string(),
             budget: setting.budget(),
             protect: setting.protection(),
@@ -44,6 +46,7 @@ impl Key {
         Key {
             task: row.task.clone(),
             id: row.id.clone(),
+            sample: row.sample,
             policy: row.policy.clone(),
             budget: row.budget.clone(),
             protect: row.protect,

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::subject::hash_texts;
-use super::{Grid, GridError, Subject, Suite};
+use super::{Draws, Grid, GridError, Subject, Suite};
 use crate::question::Question;
 
 /// Everything that results depend on, and what identifies it.
@@ -31,7 +31,10 @@ pub struct Manifest {
     pub cpu: String,
     /// Element type of cached keys and values.
     pub kv_dtype: String,
-    /// Seed of the problems and of the bootstrap.
+    /// How answers were drawn; absent where they are greedy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub draws: Option<Draws>,
+    /// Seed of the problems, the draws and the bootstrap.
     pub seed: u64,
     /// The tasks.
     pub tasks: Vec<Task>,
@@ -98,6 +101,7 @@ impl Manifest {
             template_args: grid.template_args.clone(),
             cpu: subject.model.decoder.backend.cpu().level().to_string(),
             kv_dtype: grid.engine.kv_dtype.name().to_owned(),
+            draws: grid.draws,
             seed: grid.seed,
             tasks: grid.suites.iter().map(|suite| Task::new(suite, usize::MAX)).collect(),
             policies: grid.policies.iter().map(ToString::to_string).collect(),

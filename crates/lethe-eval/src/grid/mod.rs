@@ -23,6 +23,7 @@
 mod answer;
 mod budget;
 mod conversation;
+mod draws;
 mod error;
 mod fit;
 mod journal;
@@ -39,6 +40,7 @@ mod suite;
 mod summary;
 
 pub use budget::Budget;
+pub use draws::Draws;
 pub use error::GridError;
 pub use fit::{Fitted, fit};
 pub use manifest::{Manifest, Task};

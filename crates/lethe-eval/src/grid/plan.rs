@@ -7,7 +7,7 @@ use lethe_policy::{PolicySpec, registry};
 use serde_json::{Map, Value};
 
 use super::setting::FULL;
-use super::{Budget, GridError, Protection, Setting, Suite};
+use super::{Budget, Draws, GridError, Protection, Setting, Suite};
 
 /// Questions, and under what they are answered. `full` always answers too.
 #[derive(Clone, Debug)]
@@ -20,7 +20,9 @@ pub struct Grid {
     pub budgets: Vec<Budget>,
     /// Whether prompts are protected.
     pub protections: Vec<Protection>,
-    /// Seed of the problems and of the bootstrap, for the manifest: the suites are drawn already.
+    /// How answers are drawn; `None` is greedily, once.
+    pub draws: Option<Draws>,
+    /// Seed of the problems, the draws and the bootstrap: the suites are drawn already.
     pub seed: u64,
     /// Variables of the chat template.
     pub template_args: Map<String, Value>,
@@ -39,6 +41,7 @@ impl Grid {
             policies: Vec::new(),
             budgets: Vec::new(),
             protections: vec![Protection::On],
+            draws: None,
             seed: 0,
             template_args: Map::new(),
             engine: EngineOptions { kv_memory: 512 << 20, max_num_seqs: 48, ..EngineOptions::default() },
@@ -109,7 +112,7 @@ impl Grid {
     /// Rows of a whole run.
     pub fn len(&self) -> usize {
         let questions: usize = self.suites.iter().map(|suite| suite.questions.len()).sum();
-        questions * (1 + self.settings().len())
+        questions * self.draws.map_or(1, |draws| draws.samples) * (1 + self.settings().len())
     }
 
     /// Whether there is nothing to ask.
@@ -121,6 +124,7 @@ impl Grid {
     pub(super) fn check(&self) -> Result<(), GridError> {
         for (nothing, what) in [
             (self.suites.iter().all(|suite| suite.questions.is_empty()), "questions"),
+            (self.draws.is_some_and(|draws| draws.samples == 0), "samples"),
             (!self.policies.is_empty() && self.budgets.is_empty(), "budgets"),
             (!self.policies.is_empty() && self.protections.is_empty(), "protections"),
         ] {

@@ -14,6 +14,9 @@ pub struct Row {
     pub task: String,
     /// The question.
     pub id: String,
+    /// Which of several answers that were drawn; `None` for a greedy one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sample: Option<usize>,
     /// How hard it is, where it was generated.
     pub level: Option<f64>,
     /// The policy as asked for.

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use lethe_engine::{Core, Failure};
+use lethe_engine::{Core, Failure, Sampling};
 use lethe_model::CpuBackend;
 use lethe_policy::{Context, PolicySpec};
 
@@ -90,11 +90,19 @@ impl Grid {
     }
 
     fn questions(&self, subject: &Subject) -> Result<Vec<Asked<'_>>, GridError> {
-        let all = self.suites.iter().flat_map(|suite| suite.questions.iter().map(|question| (suite.level, question)));
-        all.map(|(level, question)| {
-            Ok(Asked { level, question, talk: Conversation::new(subject, question, &self.template_args)? })
-        })
-        .collect()
+        let mut all = Vec::new();
+        for (level, question) in self.suites.iter().flat_map(|s| s.questions.iter().map(|question| (s.level, question)))
+        {
+            let talk = Conversation::new(subject, question, &self.template_args)?;
+            let one = |sample, sampling| Asked { level, question, talk: talk.clone(), sample, sampling };
+            match self.draws {
+                None => all.push(one(None, Sampling::default())),
+                Some(draws) => {
+                    all.extend((0..draws.samples).map(|s| one(Some(s), draws.sampling(question, s, self.seed))));
+                }
+            }
+        }
+        Ok(all)
     }
 
     /// Finds out before anything runs which policy takes no budget.
@@ -132,14 +140,15 @@ fn fitted(setting: &Setting, prompt: usize, whole: usize, context: &Context) -> 
     }
 }
 
-const TIMINGS_HEAD: &str = "task,id,policy,budget,protect,tokens,queued_s,prefill_s,decode_s\n";
+const TIMINGS_HEAD: &str = "task,id,sample,policy,budget,protect,tokens,queued_s,prefill_s,decode_s\n";
 
 fn timing(to: &mut String, row: &Row, seconds: &Seconds) {
     let quoted = |text: &str| format!("\"{}\"", text.replace('"', "\"\""));
     let (task, id, policy) = (quoted(&row.task), quoted(&row.id), quoted(&row.policy));
     let (budget, protect) = (row.budget.as_deref().unwrap_or(""), row.protect.map_or("", Protection::word));
+    let sample = row.sample.map_or(String::new(), |sample| sample.to_string());
     let (tokens, Seconds { queued, prefill, decode }) = (row.answer_tokens(), *seconds);
-    let _ = writeln!(to, "{task},{id},{policy},{budget},{protect},{tokens},{queued},{prefill},{decode}");
+    let _ = writeln!(to, "{task},{id},{sample},{policy},{budget},{protect},{tokens},{queued},{prefill},{decode}");
 }
 
 /// Writes a file whole or not at all.
@@ -223,8 +232,8 @@ impl Run<'_> {
         let Run { questions, journal, told, at, .. } = self;
         let full = Setting::full()?;
         let jobs = wanted.iter().enumerate().map(|(name, wanted)| {
-            let Asked { question, talk, .. } = &questions[wanted.question];
-            Job { name, talk, max_tokens: &question.max_tokens, policy: wanted.policy.clone() }
+            let Asked { question, talk, sampling, .. } = &questions[wanted.question];
+            Job { name, talk, max_tokens: &question.max_tokens, policy: wanted.policy.clone(), sampling }
         });
         let ended = hold(core, jobs, |name, outcome| {
             let Wanted { question, policy, settings } = &wanted[name];

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
-use lethe_engine::{Core, Event, Failure, FinishReason, Finished, Generation, Request, SubmitError};
+use lethe_engine::{Core, Event, Failure, FinishReason, Finished, Generation, Request, Sampling, SubmitError};
 use lethe_model::CpuBackend;
 use lethe_policy::PolicySpec;
 
@@ -17,6 +17,7 @@ pub(super) struct Job<'a> {
     /// Most new tokens of each turn. `[turns]`
     pub(super) max_tokens: &'a [usize],
     pub(super) policy: PolicySpec,
+    pub(super) sampling: &'a Sampling,
 }
 
 /// How a conversation went.
@@ -38,7 +39,7 @@ pub(super) struct Refused {
 }
 
 /// Holds all conversations, as many at once as the engine may run and as many again in its queue, and hands each over as
-/// soon as it is over. Greedy, so that no answer depends on its neighbours.
+/// soon as it is over. Every answer draws its own random numbers, if any, so none depends on its neighbours.
 pub(super) fn hold<'a, E: From<Refused>>(
     core: &mut Core<CpuBackend>,
     mut jobs: impl Iterator<Item = Job<'a>>,
@@ -87,6 +88,7 @@ pub(super) fn hold<'a, E: From<Refused>>(
 
 fn generation(job: &Job<'_>, turn: usize) -> Generation {
     Generation {
+        sampling: job.sampling.clone(),
         max_tokens: job.max_tokens.get(turn).copied(),
         keep: turn < job.talk.later.len(),
         ..Generation::default()

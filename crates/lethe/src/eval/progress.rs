@@ -25,15 +25,19 @@ impl Bar {
     }
 
     pub(super) fn show(&mut self, at: Progress) {
+        self.draw(at.done, at.total, |spent| line(at, spent));
+    }
+
+    fn draw(&mut self, done: usize, total: usize, line: impl FnOnce(Duration) -> String) {
         let pause = if self.live { LIVE } else { PLAIN };
         if self.shown.is_some_and(|shown| shown.elapsed() < pause) {
             return;
         }
         self.shown = Some(Instant::now());
-        let text = line(at, self.began.elapsed());
+        let text = line(self.began.elapsed());
         // stderr may be closed; the rows still matter
         let _ = match self.live {
-            true => write!(anstream::stderr(), "\r{} {text}\x1b[K", padded_bar(at.done, at.total.max(1), WIDTH)),
+            true => write!(anstream::stderr(), "\r{} {text}\x1b[K", padded_bar(done, total.max(1), WIDTH)),
             false => writeln!(anstream::stderr(), "{text}"),
         };
     }
@@ -43,6 +47,33 @@ impl Bar {
         if self.live {
             let _ = write!(anstream::stderr(), "\r\x1b[K");
         }
+    }
+}
+
+/// How many of so many are done: the same line for simpler work.
+pub(super) struct Count {
+    what: &'static str,
+    total: usize,
+    bar: Bar,
+}
+
+impl Count {
+    pub(super) fn new(what: &'static str, total: usize) -> Count {
+        Count { what, total, bar: Bar::new() }
+    }
+
+    pub(super) fn show(&mut self, done: usize) {
+        let Count { what, total, bar } = self;
+        bar.draw(done, *total, |spent| {
+            let left = spent.as_secs_f64() * (*total - done) as f64 / done.max(1) as f64;
+            let left = if (1..*total).contains(&done) { format!(", {} left", time(left)) } else { String::new() };
+            format!("{done} of {total} {what}{left}")
+        });
+    }
+
+    /// Takes the line away.
+    pub(super) fn done(&mut self) {
+        self.bar.done();
     }
 }
 

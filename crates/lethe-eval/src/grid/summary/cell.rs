@@ -1,9 +1,12 @@
 //! One policy in one place of the grid.
 
-use super::{Answers, Comparison};
+use super::{Answers, Comparison, by_question};
+use crate::dataset::samples::{mean_pass_at_k, pass_at_1};
 use crate::grid::Row;
 use crate::statistics::{Interval, median, wilson};
 
+/// Resamples of a bootstrap interval.
+const RESAMPLES: usize = 10_000;
 /// A round on fewer problems than this share means that the policy was hardly tried.
 const EXERCISED: f64 = 0.9;
 
@@ -12,12 +15,14 @@ const EXERCISED: f64 = 0.9;
 pub struct Cell {
     /// The policy as asked for.
     pub policy: String,
-    /// Questions.
+    /// Answers: one to each question, or several that were drawn.
     pub problems: usize,
-    /// Those answered rightly, every part of them.
+    /// Right ones, in every part.
     pub right: usize,
-    /// Wilson's interval of that rate.
+    /// Wilson's interval of that rate; of answers that were drawn, the bootstrap interval by question.
     pub interval: Interval,
+    /// Where answers were drawn: how many to a question, and the chance that at least one of them is right.
+    pub any: Option<(usize, f64)>,
     /// Share of the parts that are right, where questions have several.
     pub parts: Option<f64>,
     /// Tokens of the prompts and of the answers, mean over questions.
@@ -61,13 +66,18 @@ impl Cell {
             let ratios: Vec<f64> = pairs.filter(|(_, whole)| *whole > 0.0).map(|(of, whole)| of / whole).collect();
             ratios.iter().sum::<f64>() / ratios.len().max(1) as f64
         };
+        let drawn = answers.keys().any(|(_, _, sample)| sample.is_some());
+        let outcomes = by_question(answers, |_, row| row.all_right);
+        let least = outcomes.iter().map(Vec::len).min().unwrap_or(0);
+        let clustered = || pass_at_1(&outcomes, RESAMPLES, 1).ok().map(|(_, interval)| interval);
         let parts = || answers.values().flat_map(|row| &row.right);
         let differs: Vec<f64> = answers.values().filter_map(|row| row.differs_at).map(|at| at as f64).collect();
         Cell {
             policy: policy.to_owned(),
             problems,
             right,
-            interval: wilson(right, problems),
+            interval: if drawn { clustered() } else { None }.unwrap_or(wilson(right, problems)),
+            any: if drawn { mean_pass_at_k(&outcomes, least).map(|any| (least, any)) } else { None },
             parts: (parts().count() > problems)
                 .then(|| parts().filter(|right| **right).count() as f64 / parts().count() as f64),
             tokens: [
@@ -89,7 +99,7 @@ impl Cell {
         }
     }
 
-    /// Share of questions answered rightly.
+    /// Share of right answers: of those that were drawn, pass@1.
     pub fn rate(&self) -> f64 {
         self.right as f64 / self.problems.max(1) as f64
     }

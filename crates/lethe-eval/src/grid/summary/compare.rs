@@ -1,6 +1,7 @@
 //! Differences on the same questions.
 
-use super::{Answers, Cell};
+use super::{Answers, Cell, by_question};
+use crate::dataset::samples::sign_flip;
 use crate::statistics::{Interval, discordant, holm, mcnemar, paired_bootstrap};
 
 /// Resamples of a bootstrap interval.
@@ -15,11 +16,11 @@ pub struct Comparison {
     pub difference: f64,
     /// Its paired bootstrap interval.
     pub interval: Interval,
-    /// Questions that only the policy answered rightly.
+    /// Answers right only under the policy.
     pub won: usize,
-    /// Questions that only the baseline did.
+    /// Answers right only under the baseline.
     pub lost: usize,
-    /// Exact McNemar test, two-sided.
+    /// Two-sided: exact McNemar test; of answers that were drawn, a sign-flip test over questions.
     pub p: f64,
     /// The same, adjusted by Holm over all comparisons of the family.
     pub adjusted: f64,
@@ -59,8 +60,18 @@ fn pair(with: &str, answers: &Answers<'_>, other: &Answers<'_>, seed: u64) -> Op
     let both = answers.iter().filter_map(|(question, row)| Some((row.all_right, other.get(question)?.all_right)));
     let (mine, theirs): (Vec<bool>, Vec<bool>) = both.unzip();
     let (won, lost) = discordant(&mine, &theirs).ok()?;
-    let rates = |right: &[bool]| right.iter().map(|&right| f64::from(u8::from(right))).collect::<Vec<f64>>();
-    let interval = paired_bootstrap(&rates(&mine), &rates(&theirs), RESAMPLES, seed).ok()?;
-    let (difference, p) = ((won as f64 - lost as f64) / mine.len() as f64, mcnemar(won, lost));
+    // Samples of one question are no independent evidence: questions are resampled, and change sides, as a whole.
+    let both: Answers<'_> =
+        answers.iter().filter(|(key, _)| other.contains_key(*key)).map(|(k, row)| (*k, *row)).collect();
+    let rates = |of: &Answers<'_>| -> Vec<f64> {
+        let right = by_question(&both, |key, _| of.get(key).is_some_and(|row| row.all_right));
+        right.iter().map(|samples| samples.iter().filter(|&&r| r).count() as f64 / samples.len() as f64).collect()
+    };
+    let (mine_by_question, theirs_by_question) = (rates(answers), rates(other));
+    let interval = paired_bootstrap(&mine_by_question, &theirs_by_question, RESAMPLES, seed).ok()?;
+    let differences: Vec<f64> = mine_by_question.iter().zip(&theirs_by_question).map(|(a, b)| a - b).collect();
+    let difference = differences.iter().sum::<f64>() / differences.len() as f64;
+    let drawn = both.keys().any(|(_, _, sample)| sample.is_some());
+    let p = if drawn { sign_flip(&differences, RESAMPLES, seed) } else { mcnemar(won, lost) };
     Some(Comparison { with: with.to_owned(), difference, interval, won, lost, p, adjusted: p })
 }

@@ -18,6 +18,10 @@ pub(in crate::grid) const RISK: &str = "Area under the curve with DeLong's 95 % 
 below .5 the larger number belongs to right answers. These numbers differ between tasks and grow with the length of an answer, and \
 wrong answers are often longer: an area says what could be told once the answer is there, not why.";
 
+pub(in crate::grid) const DRAWN: &str = "Several answers to each question were drawn, with the same random numbers under every policy. Right is \
+pass@1, the share of all answers; its interval is a bootstrap over questions, as is that of differences, and p is that of a sign-flip \
+test over questions, since answers to one question are no independent evidence.";
+
 impl Summary {
     /// `summary.md`: what was run, right answers, each family of comparisons, what foretells wrong answers.
     pub fn markdown(&self) -> String {
@@ -27,6 +31,9 @@ impl Summary {
         let right = self.right_tables();
         if !right.is_empty() {
             text += &format!("\n## Right answers\n\n{RIGHT}\n");
+            if self.manifest.draws.is_some() {
+                text += &format!("\n{DRAWN}\n");
+            }
             right.iter().for_each(|table| text += &titled(table));
             text += &format!("\n## Family by family\n\n{FAMILIES}\n");
             self.family_tables().iter().for_each(|table| text += &titled(table));
@@ -54,14 +61,15 @@ impl Summary {
             format!(" Problems were chosen by the slots that their right answer fills: {}.", lengths.join(", "))
         };
         format!(
-            "Lethe {}{}, weights {}{}, KV {}, {}, seed {}. Greedy.{lengths} manifest.json has the rest.",
+            "Lethe {}{}, weights {}{}, KV {}, {}, seed {}. {}.{lengths} manifest.json has the rest.",
             m.lethe,
             m.commit.as_ref().map_or(String::new(), |commit| format!(" at {commit}")),
             m.model_sha256.get(..12).unwrap_or(&m.model_sha256),
             if m.exact { " as stored" } else { "" },
             m.kv_dtype,
             m.cpu,
-            m.seed
+            m.seed,
+            m.draws.map_or("Greedy".to_owned(), |draws| draws.to_string()),
         )
     }
 }

@@ -48,8 +48,8 @@ pub struct FamilyOfCells {
 /// The baselines of comparison unless others are named.
 pub const BASELINES: [&str; 3] = ["full", "recency", "random"];
 
-/// The rows of one policy by question.
-type Answers<'a> = BTreeMap<(&'a str, &'a str), &'a Row>;
+/// The rows of one policy by task, question and sample.
+type Answers<'a> = BTreeMap<(&'a str, &'a str, Option<usize>), &'a Row>;
 
 impl Summary {
     /// Of the rows of one run. `against` names the policies that the others are compared with, as they were asked for; those
@@ -135,8 +135,20 @@ fn of_task<'a>(rows: &'a [Row], task: Option<&str>) -> impl Iterator<Item = &'a 
     rows.iter().filter(move |row| task.is_none_or(|task| row.task == task))
 }
 
+/// What `of` says of each answer, question by question.
+fn by_question<'a, T>(
+    answers: &Answers<'a>,
+    of: impl Fn(&(&'a str, &'a str, Option<usize>), &Row) -> T,
+) -> Vec<Vec<T>> {
+    let mut questions: BTreeMap<(&str, &str), Vec<T>> = BTreeMap::new();
+    for (key, row) in answers {
+        questions.entry((key.0, key.1)).or_default().push(of(key, row));
+    }
+    questions.into_values().collect()
+}
+
 fn answers<'a>(rows: impl Iterator<Item = &'a Row>) -> Answers<'a> {
-    rows.map(|row| ((row.task.as_str(), row.id.as_str()), row)).collect()
+    rows.map(|row| ((row.task.as_str(), row.id.as_str(), row.sample), row)).collect()
 }
 
 #[cfg(test)]

@@ -96,6 +96,8 @@ fn family_table(family: &FamilyOfCells) -> Table {
     let parts = cells.iter().any(|cell| cell.parts.is_some());
     let mut columns = vec!["policy".to_owned(), "right".to_owned()];
     columns.extend(parts.then(|| "parts right".to_owned()));
+    let any = cells.iter().find_map(|cell| cell.any).map(|(samples, _)| format!("pass@{samples}"));
+    columns.extend(any.clone());
     columns.extend(bases.iter().map(|base| format!("over {base}")));
     columns.extend(
         ["held, mean", "held, peak", "length", "cut off", "loops", "exercised", "differs at"].map(String::from),
@@ -104,6 +106,7 @@ fn family_table(family: &FamilyOfCells) -> Table {
     for cell in cells {
         let mut row = vec![format!("{}{}", cell.policy, marks(cell)), format!("{}/{}", cell.right, cell.problems)];
         row.extend(parts.then(|| cell.parts.map_or(String::new(), |share| format!("{} %", percent(share)))));
+        row.extend(any.as_ref().map(|_| cell.any.map_or(String::new(), |(_, any)| format!("{} %", percent(any)))));
         row.extend(bases.iter().map(|base| difference(cell, base)));
         let exercised = if cell.is_exercised() { "" } else { ", not exercised" };
         row.extend([
