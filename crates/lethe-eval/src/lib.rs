@@ -5,7 +5,9 @@
 #![forbid(unsafe_code)]
 
 pub mod batch;
+pub mod gold;
 pub mod problems;
 pub mod question;
+pub mod reads;
 mod rng;
 pub mod statistics;
