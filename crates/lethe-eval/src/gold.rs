@@ -76,7 +76,8 @@ pub enum GoldError {
 const REPLY: &str = "lethe:the-reply-stands-here";
 
 impl Gold {
-    /// The tokens of a problem that is answered rightly. `end` is the token with which the model ends an answer.
+    /// The tokens of a problem that is answered rightly. `ends` are the tokens with which the model may end an answer; the
+    /// one that the template puts there is taken.
     ///
     /// # Errors
     /// [`GoldError`] for a wrong problem, or a template or tokenizer that changes its text.
@@ -84,8 +85,9 @@ impl Gold {
         problem: &Problem,
         tokenizer: &Tokenizer,
         template: &ChatTemplate,
-        end: Option<u32>,
+        ends: &[u32],
     ) -> Result<Gold, GoldError> {
+        let end = end(tokenizer, template, ends)?;
         let mut gold = Gold { ids: Vec::new(), turns: Vec::new(), reads: Vec::new() };
         let mut spelled: Vec<[Spelled; 2]> = Vec::new(); // [turns], question and reply
         let mut messages = Vec::new();
@@ -93,7 +95,10 @@ impl Gold {
             messages.push(Message::new("user", &turn.question));
             let prompt = match t {
                 0 => ChatPrompt::new(template, tokenizer, &messages, true, &serde_json::Map::new())?.text,
-                _ => after_reply(template, tokenizer, &messages, t, end)?,
+                _ => {
+                    let tail = after_reply(template, &messages, true, t - 1)?;
+                    without_end(&tail, tokenizer, end).to_owned()
+                }
             };
             let [before, _] = prompt.split(&turn.question).collect::<Vec<_>>()[..] else {
                 return Err(GoldError::NotVerbatim { what: "question", turn: t });
@@ -126,6 +131,11 @@ impl Gold {
     pub fn sources(&self, position: u32) -> impl Iterator<Item = u32> {
         let read = self.reads.iter().filter(move |read| read.at.contains(&position));
         read.filter_map(|read| read.from.last().cloned()).flatten()
+    }
+
+    /// How many tokens of a run, from position 0 on, are those of the right conversation.
+    pub fn followed(&self, ids: &[u32]) -> usize {
+        self.ids.iter().zip(ids).take_while(|(gold, id)| gold == id).count()
     }
 
     /// Appends the tokens of a text. Bytes count from `origin` on.
@@ -173,25 +183,35 @@ impl Spelled {
     }
 }
 
-/// What a template puts between the last reply in `messages` and the next one, without the token that ends a reply: the cache
-/// has that already.
+/// What a template puts after the last reply in `messages`, up to where the model goes on if `prompts`.
 fn after_reply(
     template: &ChatTemplate,
-    tokenizer: &Tokenizer,
     messages: &[Message],
+    prompts: bool,
     turn: usize,
-    end: Option<u32>,
 ) -> Result<String, GoldError> {
     let mut marked = messages.to_vec();
     if let Some(reply) = marked.iter_mut().rev().find(|message| message.role == "assistant") {
         reply.content = REPLY.to_owned();
     }
-    let text = template.render(&marked, true, &serde_json::Map::new())?;
-    let [_, tail] = text.split(REPLY).collect::<Vec<_>>()[..] else {
-        return Err(GoldError::NotVerbatim { what: "reply before the question", turn });
-    };
+    let text = template.render(&marked, prompts, &serde_json::Map::new())?;
+    match text.split(REPLY).collect::<Vec<_>>()[..] {
+        [_, tail] => Ok(tail.to_owned()),
+        _ => Err(GoldError::NotVerbatim { what: "reply", turn }),
+    }
+}
+
+/// The token with which an answer ends, by the template; else the first of those that may.
+fn end(tokenizer: &Tokenizer, template: &ChatTemplate, ends: &[u32]) -> Result<Option<u32>, GoldError> {
+    let tail = after_reply(template, &[Message::new("user", "?"), Message::new("assistant", "")], false, 0)?;
+    let written = |id: &&u32| without_end(&tail, tokenizer, Some(**id)).len() < tail.len();
+    Ok(ends.iter().find(written).or(ends.first()).copied())
+}
+
+/// What follows the token that ends a reply: the cache has that already.
+fn without_end<'a>(tail: &'a str, tokenizer: &Tokenizer, end: Option<u32>) -> &'a str {
     let end = end.and_then(|id| tokenizer.token(id));
-    Ok(end.and_then(|end| tail.trim_start().strip_prefix(&*end)).unwrap_or(tail).to_owned())
+    end.and_then(|end| tail.trim_start().strip_prefix(&*end)).unwrap_or(tail)
 }
 
 #[cfg(test)]

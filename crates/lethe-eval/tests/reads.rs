@@ -153,7 +153,7 @@ fn embedded() -> Model<CpuBackend> {
 
 fn gold(model: &Model<CpuBackend>, problem: &Problem) -> Gold {
     let (tokenizer, template) = (model.tokenizer.as_ref().unwrap(), model.chat_template.as_ref().unwrap());
-    Gold::new(problem, tokenizer, template, model.end_ids.first().copied()).unwrap()
+    Gold::new(problem, tokenizer, template, &model.end_ids).unwrap()
 }
 
 #[derive(serde::Deserialize)]
