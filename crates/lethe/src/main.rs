@@ -6,6 +6,7 @@ mod bench;
 mod chat;
 mod completions;
 mod demo;
+mod eval;
 mod find;
 mod inspect;
 mod load;
@@ -46,6 +47,7 @@ const EXAMPLES: &str = "Examples:
   lethe models plan Qwen/Qwen3-8B             what a model needs, before it is fetched
   lethe bench --cap 256 --context 128,3000    how fast it decodes there, and on how much memory
   lethe bench serve --concurrency 16          load on a running server, and how it bears it
+  lethe eval --budgets 25%,50% --out results  every policy on problems with one right answer each
   lethe top                                   a running server, live
   lethe trace --task cards --seed 7           one run and everything it forgot; lethe trace view shows it
   lethe policies                              every policy with its keys, defaults and cost";
@@ -68,6 +70,8 @@ enum Command {
     Quantize(quantize::Args),
     /// Time decoding under a policy: at given positions, or with many requests at once; `bench serve` loads a server
     Bench(Box<bench::Args>),
+    /// Compare eviction policies on problems with one right answer each
+    Eval(Box<eval::Args>),
     /// Watch a running server: tokens per second, requests, pages, slots per layer
     Top(top::Args),
     /// Run one problem and write down everything the cache forgets; `trace view` makes a page of it
@@ -88,6 +92,7 @@ fn main() -> ExitCode {
         Command::Inspect(args) => inspect::main(&args),
         Command::Quantize(args) => quantize::main(&args),
         Command::Bench(args) => bench::main(&args),
+        Command::Eval(args) => eval::main(*args),
         Command::Top(args) => top::main(&args),
         Command::Trace(args) => trace::main(&args),
         Command::Policies(args) => policies::main(&args),

@@ -125,7 +125,7 @@ pub(crate) struct TurnArgs {
 }
 
 /// Reads `key=value` with a value in JSON.
-fn template_arg(text: &str) -> Result<(String, Value), String> {
+pub(crate) fn template_arg(text: &str) -> Result<(String, Value), String> {
     let (key, value) = text.split_once('=').ok_or("expected KEY=VALUE, such as enable_thinking=false")?;
     if key.is_empty() {
         return Err("the key is empty: expected KEY=VALUE, such as enable_thinking=false".into());

@@ -1,0 +1,159 @@
+//! What a folder of results came from.
+
+use std::path::Path;
+
+use lethe_model::Message;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::subject::hash_texts;
+use super::{Grid, GridError, Subject, Suite};
+use crate::question::Question;
+
+/// Everything that results depend on, and what identifies it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// Version of Lethe.
+    pub lethe: String,
+    /// The commit it was built from, where `LETHE_COMMIT` says it.
+    pub commit: Option<String>,
+    /// Name of the model.
+    pub model: String,
+    /// SHA-256 of its weights.
+    pub model_sha256: String,
+    /// Whether weights were multiplied as they are stored.
+    pub exact: bool,
+    /// SHA-256 of its chat template.
+    pub template_sha256: String,
+    /// Variables of the template.
+    pub template_args: Map<String, Value>,
+    /// Instructions of the CPU that were used: results are the same bits only under the same ones.
+    pub cpu: String,
+    /// Element type of cached keys and values.
+    pub kv_dtype: String,
+    /// Seed of the problems and of the bootstrap.
+    pub seed: u64,
+    /// The tasks.
+    pub tasks: Vec<Task>,
+    /// The policies as asked for, `full` apart.
+    pub policies: Vec<String>,
+    /// The budgets as asked for.
+    pub budgets: Vec<String>,
+    /// Protection of the prompt.
+    pub protect: Vec<String>,
+}
+
+/// Questions of one task.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Task {
+    /// Its name.
+    pub task: String,
+    /// How hard generated problems are.
+    pub level: Option<f64>,
+    /// How many there are.
+    pub problems: usize,
+    /// SHA-256 of their texts and limits.
+    pub sha256: String,
+}
+
+impl Task {
+    /// The first `problems` of a suite.
+    fn new(suite: &Suite, problems: usize) -> Task {
+        let questions = &suite.questions[..problems.min(suite.questions.len())];
+        let texts: Vec<String> = questions.iter().map(text).collect();
+        Task {
+            task: suite.task.clone(),
+            level: suite.level,
+            problems: questions.len(),
+            sha256: hash_texts(texts.iter().map(String::as_str)),
+        }
+    }
+}
+
+/// All that is asked, as one text.
+fn text(question: &Question) -> String {
+    let said = |message: &Message| format!("{}: {}\n", message.role, message.content);
+    let turn = |(messages, limit): (&Vec<Message>, &usize)| -> String {
+        messages.iter().map(said).collect::<String>() + &format!("{limit}\n")
+    };
+    let turns: String = question.turns.iter().zip(&question.max_tokens).map(turn).collect();
+    format!("{}\n{turns}", question.id)
+}
+
+impl Manifest {
+    /// Of a grid that is about to run.
+    pub(super) fn new(grid: &Grid, subject: &Subject) -> Result<Manifest, GridError> {
+        let (_, template) = subject.speech()?;
+        Ok(Manifest {
+            lethe: env!("CARGO_PKG_VERSION").to_owned(),
+            commit: std::env::var("LETHE_COMMIT").ok().filter(|commit| !commit.is_empty()),
+            model: subject.name.clone(),
+            model_sha256: subject.sha256.clone(),
+            exact: subject.exact,
+            template_sha256: hash_texts([template.source()]),
+            template_args: grid.template_args.clone(),
+            cpu: subject.model.decoder.backend.cpu().level().to_string(),
+            kv_dtype: grid.engine.kv_dtype.name().to_owned(),
+            seed: grid.seed,
+            tasks: grid.suites.iter().map(|suite| Task::new(suite, usize::MAX)).collect(),
+            policies: grid.policies.iter().map(ToString::to_string).collect(),
+            budgets: grid.budgets.iter().map(ToString::to_string).collect(),
+            protect: grid.protections.iter().map(ToString::to_string).collect(),
+        })
+    }
+
+    /// Reads the manifest at `path`.
+    ///
+    /// # Errors
+    /// [`GridError::Io`], [`GridError::Json`].
+    pub fn read(path: &Path) -> Result<Manifest, GridError> {
+        let text = std::fs::read_to_string(path).map_err(|source| GridError::Io { path: path.to_owned(), source })?;
+        serde_json::from_str(&text).map_err(|source| GridError::Json {
+            path: path.to_owned(),
+            line: source.line(),
+            source,
+        })
+    }
+
+    /// As text, a line for each field.
+    pub(super) fn text(&self) -> Result<String, serde_json::Error> {
+        Ok(serde_json::to_string_pretty(self)? + "\n")
+    }
+
+    /// Whether results of `before` may stand beside those of this grid: all is the same, but a task may have got more
+    /// problems at its end.
+    pub(super) fn check(&self, before: &Manifest, path: &Path, grid: &Grid) -> Result<(), GridError> {
+        let mut now = self.clone();
+        now.commit = before.commit.clone();
+        for (task, suite) in now.tasks.iter_mut().zip(&grid.suites) {
+            if let Some(old) = before.tasks.iter().find(|old| old.task == task.task && old.problems < task.problems) {
+                *task = Task::new(suite, old.problems);
+            }
+        }
+        let json = |manifest: &Manifest| match serde_json::to_value(manifest) {
+            Ok(Value::Object(fields)) => fields,
+            _ => Map::new(),
+        };
+        let (was, now) = (json(before), json(&now));
+        for (field, now) in now {
+            let was = was.get(&field).unwrap_or(&Value::Null);
+            if *was != now {
+                let [was, now] = difference(was, &now);
+                return Err(GridError::Differs { path: path.to_owned(), field, was, now });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Two values that differ, of lists only the first entry that does.
+fn difference(was: &Value, now: &Value) -> [String; 2] {
+    if let (Value::Array(was), Value::Array(now)) = (was, now) {
+        if was.len() == now.len() {
+            if let Some((was, now)) = was.iter().zip(now).find(|(was, now)| was != now) {
+                return [was.to_string(), now.to_string()];
+            }
+        }
+    }
+    [was.to_string(), now.to_string()]
+}

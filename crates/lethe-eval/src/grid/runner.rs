@@ -1,0 +1,109 @@
+//! Conversations through one engine, many at once.
+
+use std::collections::HashMap;
+use std::sync::mpsc::{Receiver, Sender, channel};
+
+use lethe_engine::{Core, Event, Failure, FinishReason, Finished, Generation, Request, SubmitError};
+use lethe_model::CpuBackend;
+use lethe_policy::PolicySpec;
+
+use super::conversation::Conversation;
+
+/// One conversation to be held under one policy.
+pub(super) struct Job<'a> {
+    /// What to call it when it is done.
+    pub(super) name: usize,
+    pub(super) talk: &'a Conversation,
+    /// Most new tokens of each turn. `[turns]`
+    pub(super) max_tokens: &'a [usize],
+    pub(super) policy: PolicySpec,
+}
+
+/// How a conversation went.
+#[derive(Default)]
+pub(super) struct Outcome {
+    /// Text and end of each turn that ended by itself. A turn that was cut off is the last. `[<= turns]`
+    pub(super) turns: Vec<(String, Finished)>,
+    /// Why it ended otherwise.
+    pub(super) failed: Option<Failure>,
+}
+
+/// A turn that is over.
+type Over = (u64, String, Result<Finished, Failure>);
+
+/// A refused request, by the name of its job.
+pub(super) struct Refused {
+    pub(super) name: usize,
+    pub(super) source: SubmitError,
+}
+
+/// Holds all conversations, as many at once as the engine may run and as many again in its queue, and hands each over as
+/// soon as it is over. Greedy, so that no answer depends on its neighbours.
+pub(super) fn hold<'a, E: From<Refused>>(
+    core: &mut Core<CpuBackend>,
+    mut jobs: impl Iterator<Item = Job<'a>>,
+    mut done: impl FnMut(usize, Outcome) -> Result<(), E>,
+) -> Result<(), E> {
+    let (sender, over): (Sender<Over>, Receiver<Over>) = channel();
+    let most = 2 * core.context().max_num_seqs;
+    let mut open: HashMap<u64, (Job<'_>, Outcome)> = HashMap::new();
+    let mut next = 0;
+    loop {
+        while open.len() < most {
+            let Some(job) = jobs.next() else { break };
+            let generation = generation(&job, 0);
+            let (prompt, system_tokens) = (job.talk.first.clone(), job.talk.system_tokens);
+            let request = Request { policy: job.policy.clone(), system_tokens, generation, ..Request::new(prompt) };
+            core.submit(next, request, sink(next, &sender)).map_err(|source| Refused { name: job.name, source })?;
+            open.insert(next, (job, Outcome::default()));
+            next += 1;
+        }
+        if open.is_empty() {
+            return Ok(());
+        }
+        core.step();
+        for (id, text, end) in over.try_iter() {
+            let Some((job, outcome)) = open.get_mut(&id) else { continue };
+            match end {
+                Ok(finished) => {
+                    let (session, goes_on) = (finished.session, finished.reason == FinishReason::Stop);
+                    outcome.turns.push((text, finished));
+                    let turn = outcome.turns.len();
+                    if let (Some(prompt), true) = (job.talk.later.get(turn - 1), goes_on) {
+                        core.append(id, prompt.clone(), generation(job, turn), sink(id, &sender))
+                            .map_err(|source| Refused { name: job.name, source })?;
+                        continue;
+                    }
+                    session.map(|session| core.release(session));
+                }
+                Err(failure) => outcome.failed = Some(failure),
+            }
+            if let Some((job, outcome)) = open.remove(&id) {
+                done(job.name, outcome)?;
+            }
+        }
+    }
+}
+
+fn generation(job: &Job<'_>, turn: usize) -> Generation {
+    Generation {
+        max_tokens: job.max_tokens.get(turn).copied(),
+        keep: turn < job.talk.later.len(),
+        ..Generation::default()
+    }
+}
+
+/// Gathers the text of a turn and sends it with its end.
+fn sink(id: u64, over: &Sender<Over>) -> impl FnMut(Event) + Send + Sync + 'static {
+    let (over, mut said) = (over.clone(), String::new());
+    move |event| {
+        let end = match event {
+            Event::Token { text, .. } | Event::Tail(text) => return said.push_str(&text),
+            Event::Finished(done) => Ok(*done),
+            Event::Failed(why) => Err(why),
+            Event::Prefill { .. } | Event::PromptLogprobs(_) | Event::Forgot { .. } | Event::Round(_) | Event::Levels(_) => return,
+        };
+        // nobody listens any more only where the run was given up
+        let _ = over.send((id, std::mem::take(&mut said), end));
+    }
+}
