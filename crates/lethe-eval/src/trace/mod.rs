@@ -6,6 +6,7 @@
 //! ```
 
 mod chart;
+mod colour;
 mod file;
 mod page;
 mod recorder;
