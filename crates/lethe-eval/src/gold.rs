@@ -138,6 +138,13 @@ impl Gold {
         self.ids.iter().zip(ids).take_while(|(gold, id)| gold == id).count()
     }
 
+    /// The reads that a run came to while all before was right: of the first wrong token too, which may be wrong for them.
+    /// Where an answer goes its own way, nobody knows what it needs.
+    pub fn due<'a>(&'a self, ids: &'a [u32]) -> impl Iterator<Item = &'a TokenRead> + Clone {
+        let followed = self.followed(ids);
+        self.reads.iter().filter(move |read| read.at.start as usize <= followed && (read.at.start as usize) < ids.len())
+    }
+
     /// Appends the tokens of a text. Bytes count from `origin` on.
     fn feed(&mut self, tokenizer: &Tokenizer, text: &str, origin: usize) -> Result<Spelled, GoldError> {
         let ids = tokenizer.encode(text, false)?;

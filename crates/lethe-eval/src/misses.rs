@@ -77,12 +77,10 @@ pub struct Misses {
 }
 
 impl Misses {
-    /// The misses of a run that fed or generated `ids`, from position 0 on, as far as they are those of the right
-    /// conversation: where an answer goes its own way, nobody knows what it needs.
+    /// The misses of a run that fed or generated `ids`, from position 0 on, among the reads that were due ([`Gold::due`]).
     pub fn count(gold: &Gold, ids: &[u32], forgotten: &Forgotten) -> Misses {
-        let followed = gold.followed(ids);
         let mut misses = Misses { reads: 0, lost: 0, layers: vec![0; forgotten.layers()] };
-        for read in gold.reads.iter().filter(|read| read.at.end as usize <= followed) {
+        for read in gold.due(ids) {
             let missed = forgotten.missed(read);
             misses.reads += 1;
             misses.lost += usize::from(missed.len() == forgotten.layers());
@@ -147,8 +145,8 @@ mod tests {
     }
 
     #[test]
-    fn reads_count_as_far_as_the_answer_goes_right() {
-        let reads = vec![read(5, &[0..1]), read(6, &[1..2]), read(8, &[1..2])];
+    fn reads_count_up_to_the_first_wrong_token() {
+        let reads = vec![read(5, &[0..1]), read(8, &[1..2]), read(9, &[1..2])];
         let gold = Gold { ids: (0..10).collect(), turns: Vec::new(), reads };
         let mut forgotten = Forgotten::new(2, 1);
         forgotten.forget(0, None, 4, [0, 1]);

@@ -7,9 +7,10 @@ use std::io::{BufWriter, IsTerminal, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use lethe_engine::{Engine, Event, Finished, Request, Stream};
+use lethe_engine::{Engine, Event, Finished, Generation, Request, Stream};
 use lethe_eval::gold::Gold;
 use lethe_eval::problems::{self, Family, Problem};
+use lethe_eval::recite::recital;
 use lethe_eval::trace::{Header, Recorder, Task, Trace};
 use lethe_model::{CpuBackend, Message, Model};
 use lethe_policy::PolicySpec;
@@ -32,6 +33,9 @@ pub(crate) struct Args {
     /// How hard the problem is, 0 to 1
     #[arg(long, value_name = "L", default_value_t = 0.6, value_parser = level)]
     level: f64,
+    /// Make the model say the right answer, to see all that it needs
+    #[arg(long, requires = "task")]
+    gold: bool,
     /// The file to write
     #[arg(short, long, value_name = "FILE", default_value = "trace.jsonl")]
     output: PathBuf,
@@ -53,6 +57,7 @@ enum Command {
 
 const EXAMPLES: &str = "Examples:
   lethe trace --task cards --level 0.6 --seed 7 --policy lethe:budget=128,trigger=cap,interval=16,half_life=16
+  lethe trace --task two_turn --seed 3 --policy recency:budget=96 --gold -o gold.jsonl
   lethe trace view trace.jsonl                     writes trace.html: open it in a browser
   lethe trace view trace.jsonl --svg figures       and slots.svg, heatmap.svg for a paper
   lethe trace -m ./Qwen3-0.6B --cap 512 -n 1000 \"How many primes are below 60?\" -o primes.jsonl
@@ -96,7 +101,14 @@ fn record(args: &Args) -> Result<(), Fault> {
         terminal::notice(load::describe(&args.engine, &run.model, &run.engine));
         terminal::notice(report::settings(&run.spec, &run.engine, &sampling)?);
     }
-    let gold = problem.as_ref().and_then(|problem| run.gold(problem));
+    let gold = match problem.as_ref().map(|problem| run.gold(problem)) {
+        Some(Err(e)) if args.gold => return Err(format!("--gold: {e}").into()),
+        Some(Err(e)) => {
+            terminal::notice(format!("what the answer needs is not known: {e}"));
+            None
+        }
+        gold => gold.and_then(Result::ok),
+    };
     let trace = run.turns(&questions, problem.as_ref(), gold.as_ref())?;
     save(&trace, &args.output)?;
     if !args.turn.quiet {
@@ -115,16 +127,15 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    /// The right answer, where model and template leave texts as they are.
-    fn gold(&self, problem: &Problem) -> Option<Gold> {
-        let (tokenizer, template) = (self.model.tokenizer.as_deref()?, self.prompter.template()?);
-        match Gold::new(problem, tokenizer, template, &self.model.end_ids) {
-            Ok(gold) => Some(gold),
-            Err(e) => {
-                terminal::notice(format!("what the answer needs is not known: {e}"));
-                None
-            }
+    /// The tokens of the right answer.
+    fn gold(&self, problem: &Problem) -> Result<Gold, Fault> {
+        let (Some(tokenizer), Some(template)) = (self.model.tokenizer.as_deref(), self.prompter.template()) else {
+            return Err("the model has no tokenizer or no chat template in use".into());
+        };
+        if !self.prompter.system().is_empty() {
+            return Err("with a system message, tokens stand elsewhere".into());
         }
+        Ok(Gold::new(problem, tokenizer, template, &self.model.end_ids)?)
     }
 
     fn turns(&self, questions: &[&str], problem: Option<&Problem>, gold: Option<&Gold>) -> Result<Trace, Fault> {
@@ -148,8 +159,15 @@ impl Run<'_> {
                 Some(done) => self.prompter.after_reply(&messages, self.prompter.ended(&done.token_ids))?,
             };
             recorder.prompt(&prompt.ids, tokenizer);
-            let known = gold.map(|gold| gold.turns[turn].answer.len());
-            let stream = self.submit(prompt, before.as_ref().and_then(|done| done.session), known, turn + 1 < questions.len())?;
+            let sampling = self.args.sampling.sampling(&self.model.generation);
+            let mut generation = self.prompter.generation(&prompt, &sampling, turn + 1 < questions.len())?;
+            if let Some(gold) = gold {
+                // a wrong answer ends a quarter later than the right one
+                let most = gold.turns[turn].answer.len() * 5 / 4 + 16;
+                generation.max_tokens = generation.max_tokens.or(Some(most));
+                generation.constraint = self.args.gold.then(|| recital(gold, turn));
+            }
+            let stream = self.submit(prompt, before.as_ref().and_then(|done| done.session), generation)?;
             let (done, text) = self.follow(stream, &mut recorder)?;
             recorder.answered(&done, tokenizer, problem.map(|problem| problem.check(turn, &text)));
             messages.push(Message::new("assistant", text));
@@ -158,11 +176,7 @@ impl Run<'_> {
         Ok(recorder.done(gold))
     }
 
-    /// Submits a turn. Where the length of the right answer is `known`, a wrong one ends a quarter later.
-    fn submit(&self, prompt: Prompt, session: Option<u64>, known: Option<usize>, keep: bool) -> Result<Stream, Fault> {
-        let sampling = self.args.sampling.sampling(&self.model.generation);
-        let mut generation = self.prompter.generation(&prompt, &sampling, keep)?;
-        generation.max_tokens = generation.max_tokens.or(known.map(|tokens| tokens * 5 / 4 + 16));
+    fn submit(&self, prompt: Prompt, session: Option<u64>, generation: Generation) -> Result<Stream, Fault> {
         let Prompt { ids, system_tokens, .. } = prompt;
         let policy = self.spec.clone();
         Ok(match session {

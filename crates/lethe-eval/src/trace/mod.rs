@@ -155,7 +155,7 @@ pub struct End {
     pub reason: String,
     /// Most bytes held.
     pub peak_bytes: u64,
-    /// Reads of the right answer that were due, as far as the run followed it; absent where nobody knows.
+    /// Reads of the right answer that were due, up to the first wrong token; absent where nobody knows.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub reads: Option<usize>,
     /// How many tokens, prompt included, are those of the right conversation; absent where nobody knows.

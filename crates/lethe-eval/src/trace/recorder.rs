@@ -89,11 +89,9 @@ impl Recorder {
     pub fn done(mut self, gold: Option<&Gold>) -> Trace {
         if let Some(gold) = gold {
             let ids: Vec<u32> = self.trace.segments.iter().flat_map(|segment| &segment.ids).copied().collect();
-            let followed = gold.followed(&ids);
-            let due = gold.reads.iter().filter(|read| read.at.end as usize <= followed);
-            self.trace.end.followed = Some(followed);
-            self.trace.end.reads = Some(due.clone().count());
-            self.trace.needs.extend(due.filter_map(|read| {
+            self.trace.end.followed = Some(gold.followed(&ids));
+            self.trace.end.reads = Some(gold.due(&ids).count());
+            self.trace.needs.extend(gold.due(&ids).filter_map(|read| {
                 let gone = self.forgotten.missed(read);
                 (!gone.is_empty()).then(|| Need {
                     at: closed(&read.at),
