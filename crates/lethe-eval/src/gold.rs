@@ -61,7 +61,9 @@ pub enum GoldError {
         turn: usize,
     },
     /// The tokens do not spell the text.
-    #[error("token {index} of a text reads {token:?}, which is not what stands at byte {at}: this tokenizer changes texts")]
+    #[error(
+        "token {index} of a text reads {token:?}, which is not what stands at byte {at}: this tokenizer changes texts"
+    )]
     NotSpelled {
         /// The token.
         index: usize,
@@ -119,10 +121,11 @@ impl Gold {
                 Part::Question => spelled[p.turn][0].tokens(&p.range),
                 Part::Reply => spelled[p.turn][1].tokens(&p.range),
             };
-            gold.reads.extend(reads.iter().map(|read| TokenRead {
-                at: reply.tokens(&read.at),
-                from: read.from.iter().map(place).collect(),
-            }));
+            gold.reads.extend(
+                reads
+                    .iter()
+                    .map(|read| TokenRead { at: reply.tokens(&read.at), from: read.from.iter().map(place).collect() }),
+            );
         }
         Ok(gold)
     }
@@ -191,12 +194,7 @@ impl Spelled {
 }
 
 /// What a template puts after the last reply in `messages`, up to where the model goes on if `prompts`.
-fn after_reply(
-    template: &ChatTemplate,
-    messages: &[Message],
-    prompts: bool,
-    turn: usize,
-) -> Result<String, GoldError> {
+fn after_reply(template: &ChatTemplate, messages: &[Message], prompts: bool, turn: usize) -> Result<String, GoldError> {
     let mut marked = messages.to_vec();
     if let Some(reply) = marked.iter_mut().rev().find(|message| message.role == "assistant") {
         reply.content = REPLY.to_owned();

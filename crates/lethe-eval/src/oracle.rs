@@ -1,4 +1,7 @@
-//! `oracle`: the policy that knows what will be read. No policy for use: it says how far any choice of slots could go.
+//! `oracle`: the policy that knows what will be read. No policy for use: it says how few slots the right ones can be.
+//!
+//! What is noted as read is what an answer needs, not all that this or that model looks at to find it: an oracle that misses
+//! nothing may still be answered wrongly.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -31,12 +34,12 @@ impl Oracle {
     }
 
     /// The slots that will be read, soonest first, without those that something else serves: a pinned copy, or one that is
-    /// still to be written.
+    /// still to be written. Then those before them, which nobody reads by name.
     fn wanted(&self, view: &View<'_>, now: u32) -> Vec<usize> {
         let slot = |position: u32| view.positions.binary_search(&position).ok();
         let there = |run: &Range<u32>| run.clone().all(|position| slot(position).is_some());
         let pinned = |run: &Range<u32>| run.clone().all(|p| slot(p).is_some_and(|slot| view.pinned[slot]));
-        let mut wanted = Vec::new();
+        let (mut wanted, mut around) = (Vec::new(), Vec::new());
         // the token at `now` has been drawn; the next step computes the one after it
         for read in self.reads.iter().filter(|read| read.at.end > now + 1) {
             if read.from.iter().any(|run| run.end > now || pinned(run)) {
@@ -44,15 +47,16 @@ impl Oracle {
             }
             if let Some(run) = read.from.iter().rev().find(|run| there(run)) {
                 wanted.extend(run.clone().filter_map(slot));
-                wanted.extend((run.start.saturating_sub(self.reach)..run.start).rev().filter_map(slot));
+                around.extend((run.start.saturating_sub(self.reach)..run.start).rev().filter_map(slot));
             }
         }
+        wanted.extend(around);
         wanted
     }
 }
 
-/// Tokens before a value that are kept with it: they say whose it is.
-const REACH: u32 = 1;
+/// Tokens before a value that are kept with it where there is room: they say whose it is.
+const REACH: u32 = 8;
 
 impl Policy for Oracle {
     fn name(&self) -> &'static str {

@@ -123,7 +123,8 @@ impl Pen {
 
     /// Notes that the next piece depends on something.
     pub(crate) fn heed<T>(&mut self, fact: &Fact<T>) {
-        let here = |place: &Place| place.turn == self.turn && place.part == Part::Reply && place.range.start >= self.line;
+        let here =
+            |place: &Place| place.turn == self.turn && place.part == Part::Reply && place.range.start >= self.line;
         if !fact.places.iter().any(here) {
             self.heeded.push(fact.places.clone());
         }

@@ -51,15 +51,17 @@ fn the_oracle_misses_less_on_the_same_budget() {
     let model = model();
     let tight = "recency:budget=24,interval=8";
     let (mut recency, mut oracle) = (0, 0);
-    for seed in 0..3 {
-        for problem in [Cards::at(0.6).people(6).cards(4).moves(20).generate(seed).unwrap(), generate(Family::Rooms, 0.8, seed)] {
+    for seed in 0..2 {
+        for problem in
+            [Cards::at(0.6).people(6).cards(4).moves(20).generate(seed).unwrap(), generate(Family::Rooms, 0.8, seed)]
+        {
             let gold = gold(&model, &problem);
             recency += misses(&model, &gold, policy(&model, tight)).lost;
             let seer = Oracle::new(policy(&model, tight), &gold);
             oracle += misses(&model, &gold, Box::new(seer)).lost;
         }
     }
-    assert!(recency > 20, "values are read after 24 tokens: {recency}");
+    assert!(recency > 10, "values are read after 24 tokens: {recency}");
     assert!(oracle * 5 < recency, "{oracle} and {recency}");
 }
 

@@ -174,7 +174,10 @@ fn gold_tokens_are_those_of_the_reference() {
         let problem = one(r.family.parse().unwrap(), &r.question, &r.thinking, &r.answer);
         let gold = gold(&model, &problem);
         let turn = &gold.turns[0];
-        assert_eq!((&gold.ids[turn.prompt.clone()], &gold.ids[turn.answer.clone()]), (&r.prompt_ids[..], &r.gold_ids[..]));
+        assert_eq!(
+            (&gold.ids[turn.prompt.clone()], &gold.ids[turn.answer.clone()]),
+            (&r.prompt_ids[..], &r.gold_ids[..])
+        );
     }
 }
 
@@ -216,7 +219,9 @@ fn two_turns_are_one_conversation() {
     let messages: Vec<_> = problem
         .turns
         .iter()
-        .flat_map(|t| [lethe_model::Message::new("user", &t.question), lethe_model::Message::new("assistant", t.reply())])
+        .flat_map(|t| {
+            [lethe_model::Message::new("user", &t.question), lethe_model::Message::new("assistant", t.reply())]
+        })
         .collect();
     assert_eq!(text, template.render(&messages, false, &serde_json::Map::new()).unwrap());
 }

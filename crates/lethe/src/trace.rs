@@ -181,7 +181,9 @@ impl Run<'_> {
         let policy = self.spec.clone();
         Ok(match session {
             Some(session) => self.engine.append(session, ids, generation)?,
-            None => self.engine.submit(Request { system_tokens, policy, generation, trace: true, ..Request::new(ids) })?,
+            None => {
+                self.engine.submit(Request { system_tokens, policy, generation, trace: true, ..Request::new(ids) })?
+            }
         })
     }
 

@@ -76,7 +76,10 @@ impl Plot {
         for i in 0..steps {
             let y = tenth(TOP + self.height - step * f64::from(i + 1));
             let fill = colour(f64::from(i) / f64::from(steps - 1));
-            self.put(format_args!(r#"<rect x="{x}" y="{y}" width="10" height="{}" fill="{fill}"/>"#, tenth(step + 0.3)));
+            self.put(format_args!(
+                r#"<rect x="{x}" y="{y}" width="10" height="{}" fill="{fill}"/>"#,
+                tenth(step + 0.3)
+            ));
         }
         self.text(x + 15.0, TOP + 10.0, "start", high);
         self.text(x + 15.0, TOP + self.height, "start", low);

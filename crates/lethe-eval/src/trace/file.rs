@@ -42,7 +42,9 @@ pub enum TraceError {
     #[error("the file is empty: give one that `lethe trace` wrote")]
     Empty,
     /// Another version wrote it.
-    #[error("line 1 says format {found}, this program reads {VERSION}: write the trace again with this program's `lethe trace`")]
+    #[error(
+        "line 1 says format {found}, this program reads {VERSION}: write the trace again with this program's `lethe trace`"
+    )]
     Version {
         /// What it says.
         found: u32,
@@ -64,7 +66,9 @@ pub enum TraceError {
         why: String,
     },
     /// The end is missing.
-    #[error("the file stops after line {line}, without its last line, `end`: it was cut off; copy it again, or write it again with `lethe trace`")]
+    #[error(
+        "the file stops after line {line}, without its last line, `end`: it was cut off; copy it again, or write it again with `lethe trace`"
+    )]
     CutOff {
         /// The last line there is.
         line: usize,
