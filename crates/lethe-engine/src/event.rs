@@ -42,6 +42,8 @@ pub enum Event {
         /// Positions whose slots are gone, ascending.
         positions: Vec<u32>,
     },
+    /// How full and how sparse the layers are, now and then, for requests that are traced.
+    Levels(Box<Levels>),
     /// The turn ended as it should.
     Finished(Box<Finished>),
     /// The turn ended by a fault. Its cache is gone.
@@ -61,6 +63,47 @@ pub struct Round {
     pub after: usize,
     /// Score dropped over score before; 0 for policies without scores.
     pub dropped_mass: f64,
+    /// What led to it, for requests that are traced.
+    pub detail: Option<RoundDetail>,
+}
+
+/// What a round saw and left.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct RoundDetail {
+    /// Slots at which the policy wants the layer's next round, as it noted; 0 for policies that note none.
+    pub trigger: usize,
+    /// Bytes that the whole sequence holds after it, as [`KvReport::peak_bytes`] counts.
+    pub bytes: u64,
+    /// The scores before the cut; `None` for policies without scores.
+    pub scores: Option<ScoreSummary>,
+}
+
+/// Scores of a layer in a few numbers, over all its lanes where lanes have scores of their own.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ScoreSummary {
+    /// Sparsity, as in [`KvReport::hoyer`].
+    pub hoyer: f64,
+    /// Sum.
+    pub sum: f64,
+    /// The largest.
+    pub top: f32,
+    /// The middle one.
+    pub median: f32,
+    /// The largest that was dropped; 0 when nothing was.
+    pub dropped_top: f32,
+}
+
+/// All layers of a sequence at one time.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Levels {
+    /// Positions fed so far.
+    pub position: u32,
+    /// Slots each layer holds. `[layers]`
+    pub slots: Vec<usize>,
+    /// As [`KvReport::hoyer`]. `[layers]`, or empty
+    pub hoyer: Vec<f64>,
+    /// Bytes held, as [`KvReport::peak_bytes`] counts.
+    pub bytes: u64,
 }
 
 /// Why a turn ended.

@@ -40,7 +40,8 @@ pub use crate::core::Core;
 pub use constraint::{AfterThinking, Constrained, Constraint, ConstraintError};
 pub use engine::{Engine, Handle, Stream};
 pub use event::{
-    DroppedMass, Event, Failure, FinishReason, Finished, KvReport, Limit, Round, StoppedBy, Timing, Usage,
+    DroppedMass, Event, Failure, FinishReason, Finished, KvReport, Levels, Limit, Round, RoundDetail, ScoreSummary,
+    StoppedBy, Timing, Usage,
 };
 pub use load::Load;
 pub use logprobs::{MAX_LOGPROBS, TokenLogprobs};

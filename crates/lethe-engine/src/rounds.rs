@@ -2,11 +2,14 @@
 
 use lethe_kv::{PAGE_SLOTS, SeqCache};
 use lethe_model::{Backend, Decoder};
-use lethe_policy::{Evidence, Granularity, LaneSight, LayerState, LayerStatus, Layers, Scratch, View};
+use lethe_policy::{Evidence, Granularity, LaneSight, LayerState, LayerStatus, Layers, Scratch, View, hoyer};
 
-use crate::event::{Event, Round};
+use crate::event::{Event, Levels, Round, RoundDetail, ScoreSummary};
 use crate::evidence::Sight;
 use crate::sequence::{Sequence, layer_len};
+
+/// How many positions apart a traced sequence tells of its levels.
+const LEVELS_EVERY: u32 = 8;
 
 /// Working memory of rounds, shared by all sequences.
 #[derive(Debug, Default)]
@@ -61,6 +64,9 @@ pub(crate) fn run<B: Backend>(
     kv: &mut B::Kv,
     scratch: &mut RoundScratch,
 ) -> Result<usize, String> {
+    if seq.trace && seq.position.is_multiple_of(LEVELS_EVERY) {
+        tell_levels(seq);
+    }
     let cache = seq.cache.as_ref().expect("only admitted sequences run");
     let RoundScratch { policy: work, status, due, sights } = scratch;
     status.clear();
@@ -80,6 +86,13 @@ pub(crate) fn run<B: Backend>(
         cut(seq, decoder, kv, work, sights, layer, cap)?;
     }
     Ok(due.len())
+}
+
+fn tell_levels(seq: &mut Sequence) {
+    let cache = seq.cache();
+    let slots = (0..seq.states.len()).map(|layer| layer_len(cache, layer)).collect();
+    let (hoyer, bytes) = (seq.hoyer(), cache.bytes() + seq.queries.bytes());
+    (seq.sink)(Event::Levels(Box::new(Levels { position: seq.position, slots, hoyer, bytes })));
 }
 
 /// Cuts every layer that holds a page more than `cap`, and than its last round left, down to it as far as the policy will.
@@ -116,13 +129,15 @@ fn cut<B: Backend>(
     layer: usize,
     cap: Option<usize>,
 ) -> Result<usize, String> {
+    let tells_scores = seq.trace && seq.scored();
     let cache = seq.cache.as_mut().expect("only admitted sequences run");
     let before = layer_len(cache, layer);
     let (kv_heads, granularity) = (cache.shape().kv_heads, seq.policy.granularity());
     let wants = seq.policy.evidence();
     let mut dropped = 0;
     let (mut lost, mut whole) = (0.0, 0.0);
-    let mut forgotten = Vec::new(); // allocates only when somebody wants to know
+    let mut forgotten = Vec::new(); // allocates only when somebody wants to know, as `told` does
+    let mut told = Told::default();
     let state = seq.states[layer];
     // Lanes that are cut apart are cut from one state; the layer goes on from the fullest.
     let mut fullest: Option<LayerState> = None;
@@ -149,6 +164,9 @@ fn cut<B: Backend>(
         if seq.trace {
             forgotten.push((lane, without(cache.positions(layer, part), &work.keep)));
         }
+        if tells_scores {
+            told.add(scores, &work.keep);
+        }
         match lane {
             None => cache.retain(kv, layer, &work.keep),
             Some(h) => cache.retain_lane(kv, layer, h, &work.keep),
@@ -160,11 +178,48 @@ fn cut<B: Backend>(
     let dropped_mass = if whole > 0.0 { lost / whole } else { 0.0 };
     seq.stats.round(layer, dropped, dropped_mass);
     let after = layer_len(cache, layer);
-    (seq.sink)(Event::Round(Round { layer, position: seq.position, before, after, dropped_mass }));
+    let detail = seq.trace.then(|| RoundDetail {
+        trigger: seq.states[layer].trigger,
+        bytes: cache.bytes() + seq.queries.bytes(),
+        scores: tells_scores.then(|| told.summary(parts)),
+    });
+    (seq.sink)(Event::Round(Round { layer, position: seq.position, before, after, dropped_mass, detail }));
     for (lane, positions) in forgotten {
         (seq.sink)(Event::Forgot { layer, lane, positions });
     }
     Ok(dropped)
+}
+
+/// Scores of the lanes of a layer, for a summary.
+#[derive(Default)]
+struct Told {
+    scores: Vec<f32>, // [slots of all lanes]
+    hoyer: f64,       // summed over lanes
+    dropped_top: f32,
+}
+
+impl Told {
+    /// Notes a lane, or all of them where they are cut together.
+    fn add(&mut self, scores: &[f32], keep: &[usize]) {
+        self.scores.extend_from_slice(scores);
+        self.hoyer += hoyer(scores);
+        let mut keep = keep.iter().peekable();
+        let dropped = scores.iter().enumerate().filter(|(slot, _)| keep.next_if_eq(&slot).is_none());
+        self.dropped_top = dropped.map(|(_, &score)| score).fold(self.dropped_top, f32::max);
+    }
+
+    /// The summary of `parts` lanes.
+    fn summary(mut self, parts: usize) -> ScoreSummary {
+        let sum = self.scores.iter().map(|&score| f64::from(score)).sum();
+        self.scores.sort_unstable_by(f32::total_cmp);
+        ScoreSummary {
+            hoyer: self.hoyer / parts.max(1) as f64,
+            sum,
+            top: self.scores.last().copied().unwrap_or(0.0),
+            median: self.scores.get(self.scores.len() / 2).copied().unwrap_or(0.0),
+            dropped_top: self.dropped_top,
+        }
+    }
 }
 
 /// The positions whose slots a keep set leaves out.
@@ -183,5 +238,21 @@ mod tests {
         assert_eq!(without(&[0, 3, 4, 9], &[0, 2]), [3, 9]);
         assert!(without(&[0, 3], &[0, 1]).is_empty());
         assert_eq!(without(&[5, 7], &[]), [5, 7]);
+    }
+
+    #[test]
+    fn scores_are_summed_up_over_lanes() {
+        let mut told = Told::default();
+        told.add(&[4.0, 1.0, 2.0, 0.0], &[0, 2]);
+        told.add(&[0.0, 0.0, 3.0], &[0, 1, 2]);
+        let summary = told.summary(2);
+        let expected = ScoreSummary {
+            hoyer: (hoyer(&[4.0, 1.0, 2.0, 0.0]) + 1.0) / 2.0,
+            sum: 10.0,
+            top: 4.0,
+            median: 1.0,
+            dropped_top: 1.0,
+        };
+        assert_eq!(summary, expected);
     }
 }

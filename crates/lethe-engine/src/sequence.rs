@@ -345,10 +345,14 @@ impl Sequence {
         }
     }
 
+    /// Whether its slots have scores.
+    pub(crate) fn scored(&self) -> bool {
+        self.scoring.is_some() || self.queries.rows() > 0
+    }
+
     /// How sparse the scores of each layer are; nothing for policies without scores. `[layers]`
-    fn hoyer(&self) -> Vec<f64> {
-        let scored = self.scoring.is_some() || self.queries.rows() > 0;
-        let Some(cache) = self.cache.as_ref().filter(|_| scored) else { return Vec::new() };
+    pub(crate) fn hoyer(&self) -> Vec<f64> {
+        let Some(cache) = self.cache.as_ref().filter(|_| self.scored()) else { return Vec::new() };
         let lanes = match self.policy.granularity() {
             lethe_policy::Granularity::Layer => 1,
             lethe_policy::Granularity::Head => cache.shape().kv_heads,

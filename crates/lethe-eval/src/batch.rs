@@ -101,7 +101,11 @@ impl Place {
             Event::Token { text, .. } | Event::Tail(text) => self.text.push_str(&text),
             Event::Finished(done) => self.end = Some(Ok(*done)),
             Event::Failed(why) => self.end = Some(Err(why)),
-            Event::Prefill { .. } | Event::PromptLogprobs(_) | Event::Forgot { .. } | Event::Round(_) => {}
+            Event::Prefill { .. }
+            | Event::PromptLogprobs(_)
+            | Event::Forgot { .. }
+            | Event::Round(_)
+            | Event::Levels(_) => {}
         }
     }
 }

@@ -201,7 +201,12 @@ impl Book {
             }
             Event::Finished(done) => self.end = Some(Ok(done.kv.rounds.iter().sum())),
             Event::Failed(why) => self.end = Some(Err(why)),
-            Event::Prefill { .. } | Event::Token { .. } | Event::Tail(_) | Event::Forgot { .. } | Event::Round(_) => {}
+            Event::Prefill { .. }
+            | Event::Token { .. }
+            | Event::Tail(_)
+            | Event::Forgot { .. }
+            | Event::Round(_)
+            | Event::Levels(_) => {}
         }
     }
 }

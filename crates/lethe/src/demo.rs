@@ -108,7 +108,11 @@ fn one(
                     sides[side].done = Some(*done);
                 }
                 Event::Failed(why) => return Err(why.into()),
-                Event::Prefill { .. } | Event::PromptLogprobs(_) | Event::Forgot { .. } | Event::Round(_) => {}
+                Event::Prefill { .. }
+                | Event::PromptLogprobs(_)
+                | Event::Forgot { .. }
+                | Event::Round(_)
+                | Event::Levels(_) => {}
             }
             if sides[side].done.is_none() {
                 sides[side].slots = stream.slots();

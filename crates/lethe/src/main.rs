@@ -23,6 +23,7 @@ mod serve;
 mod show;
 mod terminal;
 mod top;
+mod trace;
 
 use std::process::ExitCode;
 
@@ -48,6 +49,7 @@ const EXAMPLES: &str = "Examples:
   lethe bench serve --concurrency 16          load on a running server, and how it bears it
   lethe eval --budgets 25%,50% --out results  every policy on problems with one right answer each
   lethe top                                   a running server, live
+  lethe trace --task cards --seed 7           one run and everything it forgot; lethe trace view shows it
   lethe policies                              every policy with its keys, defaults and cost";
 
 #[derive(Subcommand)]
@@ -72,6 +74,8 @@ enum Command {
     Eval(Box<eval::Args>),
     /// Watch a running server: tokens per second, requests, pages, slots per layer
     Top(top::Args),
+    /// Run one problem and write down everything the cache forgets; `trace view` makes a page of it
+    Trace(Box<trace::Args>),
     /// List the eviction policies with their keys, defaults and cost
     Policies(policies::Args),
     /// Print a script with which a shell completes commands and options
@@ -90,6 +94,7 @@ fn main() -> ExitCode {
         Command::Bench(args) => bench::main(&args),
         Command::Eval(args) => eval::main(*args),
         Command::Top(args) => top::main(&args),
+        Command::Trace(args) => trace::main(&args),
         Command::Policies(args) => policies::main(&args),
         Command::Completions(args) => completions::main(&args),
     };

@@ -97,7 +97,7 @@ impl<'a, W: Write> Show<'a, W> {
                     }
                 }
                 Event::Tail(text) => self.take(&text)?,
-                Event::PromptLogprobs(_) | Event::Forgot { .. } | Event::Round(_) => {}
+                Event::PromptLogprobs(_) | Event::Forgot { .. } | Event::Round(_) | Event::Levels(_) => {}
                 Event::Finished(done) => {
                     if let Some(piece) = self.parser.finish() {
                         self.piece(piece)?;

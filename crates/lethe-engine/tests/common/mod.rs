@@ -96,7 +96,7 @@ pub fn outcome() -> (Arc<Mutex<Outcome>>, impl FnMut(Event) + Send + Sync + 'sta
                 Event::Round(round) => o.rounds.push(round),
                 Event::Finished(done) => o.done = Some(*done),
                 Event::Failed(why) => o.failed = Some(why),
-                Event::Prefill { .. } | Event::Forgot { .. } => {}
+                Event::Prefill { .. } | Event::Forgot { .. } | Event::Levels(_) => {}
             }
         }
     };

@@ -103,7 +103,11 @@ fn sink(id: u64, over: &Sender<Over>) -> impl FnMut(Event) + Send + Sync + 'stat
             Event::Token { text, .. } | Event::Tail(text) => return said.push_str(&text),
             Event::Finished(done) => Ok(*done),
             Event::Failed(why) => Err(why),
-            Event::Prefill { .. } | Event::PromptLogprobs(_) | Event::Forgot { .. } | Event::Round(_) => return,
+            Event::Prefill { .. }
+            | Event::PromptLogprobs(_)
+            | Event::Forgot { .. }
+            | Event::Round(_)
+            | Event::Levels(_) => return,
         };
         // nobody listens any more only where the run was given up
         let _ = over.send((id, std::mem::take(&mut said), end));

@@ -38,7 +38,11 @@ impl Clock {
             Event::Failed(_) => {
                 m.ended.get_or_create(&[("finished_reason", "error")]).inc();
             }
-            Event::Prefill { .. } | Event::PromptLogprobs(_) | Event::Tail(_) | Event::Forgot { .. } => {}
+            Event::Prefill { .. }
+            | Event::PromptLogprobs(_)
+            | Event::Tail(_)
+            | Event::Forgot { .. }
+            | Event::Levels(_) => {}
         }
     }
 }

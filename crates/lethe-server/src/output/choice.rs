@@ -66,7 +66,7 @@ impl Choice {
                 self.done = Some(*done);
             }
             Event::Failed(failure) => return Err(ApiError::from(&failure)),
-            Event::Prefill { .. } | Event::Round(_) | Event::Forgot { .. } => {}
+            Event::Prefill { .. } | Event::Round(_) | Event::Forgot { .. } | Event::Levels(_) => {}
         }
         Ok(())
     }

@@ -40,7 +40,11 @@ impl Inlet {
     /// Takes an event, on the engine's thread: counts, sends, returns.
     pub(crate) fn take(&mut self, event: Event) {
         self.clock.saw(&event);
-        let silent = !self.traced && matches!(event, Event::Prefill { .. } | Event::Round(_) | Event::Forgot { .. });
+        let silent = match event {
+            Event::Prefill { .. } | Event::Round(_) | Event::Forgot { .. } => !self.traced,
+            Event::Levels(_) => true,
+            _ => false,
+        };
         if silent || self.gauge.overflowed.load(Ordering::Relaxed) {
             return;
         }

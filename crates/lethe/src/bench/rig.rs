@@ -112,7 +112,7 @@ impl Rig {
                     read = done;
                 }
                 Event::Token { .. } => seen.tokens += 1,
-                Event::PromptLogprobs(_) | Event::Forgot { .. } | Event::Tail(_) => {}
+                Event::PromptLogprobs(_) | Event::Forgot { .. } | Event::Tail(_) | Event::Levels(_) => {}
                 Event::Round(round) => seen.freed += pages(round.before) - pages(round.after),
                 Event::Finished(done) => {
                     if done.session.is_none() {

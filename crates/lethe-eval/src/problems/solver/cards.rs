@@ -1,27 +1,27 @@
 //! Solves cards. The table outlives a turn: holdings stay, cards do not.
 
-use super::{Reader, Solution, SolveError, join, senseless};
+use super::{Reader, SolveError, between, senseless};
+use crate::reads::{Fact, Pen};
 
 /// Who holds what, in the order in which the first question named them.
 #[derive(Default)]
 pub(super) struct Table<'a> {
-    holdings: Vec<(&'a str, i64)>,
+    holdings: Vec<(Fact<&'a str>, Fact<i64>)>,
 }
 
 struct Card<'a> {
-    text: &'a str,
     number: i64,
-    giver: &'a str,
-    taker: &'a str,
-    amount: i64,
-    watched: &'a str,
-    if_even: i64,
-    if_odd: i64,
+    giver: Fact<&'a str>,
+    taker: Fact<&'a str>,
+    amount: Fact<i64>,
+    watched: Fact<&'a str>,
+    if_even: Fact<i64>,
+    if_odd: Fact<i64>,
 }
 
 impl<'a> Table<'a> {
     /// Reads the question of turn `turn`, from 0, and plays it.
-    pub(super) fn play(&mut self, mut reader: Reader<'a>, turn: usize) -> Result<Solution, SolveError> {
+    pub(super) fn play(&mut self, mut reader: Reader<'a>, turn: usize, pen: &mut Pen) -> Result<(), SolveError> {
         if turn == 0 {
             self.read_holdings(&mut reader)?;
         } else {
@@ -34,28 +34,44 @@ impl<'a> Table<'a> {
         }
         let mut next = reader.number()?;
         reader.expect(", play ")?;
-        let moves = reader.number()?;
+        let mut moves = reader.number()?;
         reader.expect(" moves. Who has what?")?;
         reader.end()?;
 
-        let mut thinking = Vec::new();
-        for i in 1..=moves {
-            let Some(card) = cards.iter().find(|card| card.number == next) else {
-                return senseless(format!("there is no card {next}"));
+        let mut before = None;
+        for i in 1..=moves.value {
+            let Some(card) = cards.iter_mut().find(|card| card.number == next.value) else {
+                return senseless(format!("there is no card {}", next.value));
             };
-            let given = self.change(card.giver, -card.amount)?;
-            let taken = self.change(card.taker, card.amount)?;
-            let watched = self.change(card.watched, 0)?;
-            let odd = watched.after % 2 == 1;
-            next = if odd { card.if_odd } else { card.if_even };
-            let parity = if odd { "odd" } else { "even" };
-            thinking.push(format!(
-                "Move {i} of {moves}. {} {given}, {taken}. {} {} is {parity}, so card {next}.",
-                card.text, watched.name, watched.after
-            ));
+            pen.line();
+            pen.put("Move ");
+            before.iter().for_each(|before| pen.heed(before));
+            before = Some(pen.write(i));
+            pen.put(" of ");
+            pen.recall(&mut moves);
+            pen.put(". Card ");
+            pen.recall(&mut next);
+            card.quote(pen);
+            pen.put(" ");
+            self.change(pen, card.giver.value, '-', card.amount.value)?;
+            pen.put(", ");
+            self.change(pen, card.taker.value, '+', card.amount.value)?;
+            pen.put(format_args!(". {} ", card.watched.value));
+            let watched = self.holding(card.watched.value)?;
+            pen.recall(watched);
+            let odd = watched.value % 2 == 1;
+            pen.put(format_args!(" is {}, so card ", if odd { "odd" } else { "even" }));
+            next = pen.write(if odd { card.if_odd.value } else { card.if_even.value });
+            pen.put(".");
         }
-        let answer = join(self.holdings.iter().map(|(name, n)| format!("{name} has {n}")), ", ") + ".";
-        Ok(Solution { thinking, answer })
+        pen.answer();
+        between(pen, ", ", &mut self.holdings, |pen, (name, held)| {
+            pen.recall(name);
+            pen.put(" has ");
+            pen.recall(held);
+        });
+        pen.put(".");
+        Ok(())
     }
 
     fn read_holdings(&mut self, reader: &mut Reader<'a>) -> Result<(), SolveError> {
@@ -69,39 +85,50 @@ impl<'a> Table<'a> {
         }
     }
 
-    fn change(&mut self, name: &'a str, by: i64) -> Result<Change<'a>, SolveError> {
-        let Some((_, held)) = self.holdings.iter_mut().find(|(holder, _)| *holder == name) else {
-            return senseless(format!("nobody is called {name}"));
-        };
-        let before = *held;
-        *held += by;
-        match *held {
-            after @ 0..=99 => Ok(Change { name, before, by, after }),
-            after => senseless(format!("{name} comes to {after}, outside 0 to 99")),
+    fn holding(&mut self, name: &str) -> Result<&mut Fact<i64>, SolveError> {
+        match self.holdings.iter_mut().find(|(holder, _)| holder.value == name) {
+            Some((_, held)) => Ok(held),
+            None => senseless(format!("nobody is called {name}")),
         }
     }
-}
 
-/// What a move does to one person's holding.
-struct Change<'a> {
-    name: &'a str,
-    before: i64,
-    by: i64,
-    after: i64,
-}
-
-impl std::fmt::Display for Change<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let sign = if self.by < 0 { '-' } else { '+' };
-        write!(f, "{} {} {sign} {} = {}", self.name, self.before, self.by.abs(), self.after)
+    /// Writes what a move does to one person's holding.
+    fn change(&mut self, pen: &mut Pen, name: &str, sign: char, by: i64) -> Result<(), SolveError> {
+        let held = self.holding(name)?;
+        let after = if sign == '-' { held.value - by } else { held.value + by };
+        if !(0..=99).contains(&after) {
+            return senseless(format!("{name} comes to {after}, outside 0 to 99"));
+        }
+        pen.put(format_args!("{name} "));
+        pen.recall(held);
+        pen.put(format_args!(" {sign} {by} = "));
+        *held = pen.write(after);
+        Ok(())
     }
 }
 
-/// Reads a card. A chain of thought quotes its text as it stands.
+impl Card<'_> {
+    /// Writes the card as it stands, from its number on.
+    fn quote(&mut self, pen: &mut Pen) {
+        pen.put(": ");
+        pen.recall(&mut self.giver);
+        pen.put(" gives ");
+        pen.recall(&mut self.taker);
+        pen.put(" ");
+        pen.recall(&mut self.amount);
+        pen.put("; if ");
+        pen.recall(&mut self.watched);
+        pen.put(" even ");
+        pen.recall(&mut self.if_even);
+        pen.put(" else ");
+        pen.recall(&mut self.if_odd);
+        pen.put(".");
+    }
+}
+
 fn read_card<'a>(reader: &mut Reader<'a>) -> Result<Card<'a>, SolveError> {
-    let begin = reader.clone();
     reader.expect("Card ")?;
-    let number = reader.number()?;
+    let number = reader.number()?.value;
     reader.expect(": ")?;
     let giver = reader.word()?;
     reader.expect(" gives ")?;
@@ -115,5 +142,5 @@ fn read_card<'a>(reader: &mut Reader<'a>) -> Result<Card<'a>, SolveError> {
     reader.expect(" else ")?;
     let if_odd = reader.number()?;
     reader.expect(".")?;
-    Ok(Card { text: reader.since(&begin), number, giver, taker, amount, watched, if_even, if_odd })
+    Ok(Card { number, giver, taker, amount, watched, if_even, if_odd })
 }

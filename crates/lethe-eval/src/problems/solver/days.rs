@@ -1,26 +1,33 @@
 //! Solves days.
 
-use super::{Reader, Solution, SolveError, join, senseless};
+use super::{Reader, SolveError, between, senseless};
+use crate::reads::{Fact, Pen};
 
 /// `dish costs base plus extra`.
 struct Recipe<'a> {
-    dish: &'a str,
+    dish: Fact<&'a str>,
     base: &'a str,
     extra: Extra<'a>,
 }
 
 enum Extra<'a> {
-    Fixed(i64),
+    Fixed(Fact<i64>),
     Item(&'a str),
 }
 
 /// What the items cost on a day.
 struct Day<'a> {
     number: i64,
-    prices: Vec<(&'a str, i64)>,
+    prices: Vec<(Fact<&'a str>, Fact<i64>)>,
 }
 
-pub(super) fn solve(mut reader: Reader<'_>) -> Result<Solution, SolveError> {
+/// The best day so far and its total, as last said.
+struct Best {
+    day: Fact<i64>,
+    total: Fact<i64>,
+}
+
+pub(super) fn solve(mut reader: Reader<'_>, pen: &mut Pen) -> Result<(), SolveError> {
     let mut recipes = Vec::new();
     let mut days = Vec::new();
     while !reader.eat("Which day is ") {
@@ -30,7 +37,7 @@ pub(super) fn solve(mut reader: Reader<'_>) -> Result<Solution, SolveError> {
             recipes.push(read_recipe(&mut reader)?);
         }
     }
-    let asked = reader.word()?;
+    let asked = reader.word()?.value;
     reader.expect(" ")?;
     let better = if reader.eat("cheapest") {
         i64::lt
@@ -41,39 +48,73 @@ pub(super) fn solve(mut reader: Reader<'_>) -> Result<Solution, SolveError> {
     reader.expect("?")?;
     reader.end()?;
 
-    let recipes = in_order(recipes, asked)?;
-    let mut thinking = Vec::new();
-    let mut best: Option<(i64, i64)> = None; // (day, total)
-    for day in &days {
-        let prices = join(day.prices.iter().map(|(item, price)| format!("{item} {price}")), ", ");
-        let mut line = format!("Day {}: {prices}.", day.number);
+    let mut recipes = in_order(recipes, asked)?;
+    let mut before: Option<Fact<i64>> = None;
+    let mut best: Option<Best> = None;
+    for day in &mut days {
+        pen.line();
+        pen.put("Day ");
+        before.iter().for_each(|before| pen.heed(before));
+        before = Some(pen.write(day.number));
+        pen.put(": ");
+        between(pen, ", ", &mut day.prices, |pen, (item, price)| {
+            pen.recall(item);
+            pen.put(" ");
+            pen.recall(price);
+        });
+        pen.put(".");
         let mut total = 0;
-        for (i, recipe) in recipes.iter().enumerate() {
+        for (i, recipe) in recipes.iter_mut().enumerate() {
             let base = if i == 0 { day.price(recipe.base)? } else { total };
-            let extra = match recipe.extra {
-                Extra::Fixed(amount) => amount,
-                Extra::Item(item) => day.price(item)?,
+            pen.put(" ");
+            pen.recall(&mut recipe.dish);
+            pen.put(format_args!(" is {base} + "));
+            let extra = match &mut recipe.extra {
+                Extra::Fixed(amount) => {
+                    pen.recall(amount);
+                    amount.value
+                }
+                Extra::Item(item) => {
+                    let price = day.price(item)?;
+                    pen.put(price);
+                    price
+                }
             };
             total = base + extra;
-            line += &format!(" {} is {base} + {extra} = {total}.", recipe.dish);
+            pen.put(format_args!(" = {total}."));
         }
-        let (holder, record) = match best {
-            Some((holder, record)) if !better(&total, &record) => (holder, record),
-            _ => (day.number, total),
-        };
-        best = Some((holder, record));
-        thinking.push(format!("{line} Best so far: day {holder} with {record}."));
+        pen.put(" Best so far: day ");
+        // which of the two it is depends on the record either way
+        best.iter().for_each(|best| pen.heed(&best.total));
+        best = Some(match best {
+            Some(mut best) if !better(&total, &best.total.value) => {
+                pen.carry(&mut best.day);
+                pen.put(" with ");
+                pen.carry(&mut best.total);
+                best
+            }
+            _ => {
+                let day = pen.write(day.number);
+                pen.put(" with ");
+                Best { day, total: pen.write(total) }
+            }
+        });
+        pen.put(".");
     }
-    match best {
-        Some((day, _)) => Ok(Solution { thinking, answer: format!("Day {day}.") }),
-        None => senseless("there are no days".to_owned()),
-    }
+    let Some(mut best) = best else {
+        return senseless("there are no days".to_owned());
+    };
+    pen.answer();
+    pen.put("Day ");
+    pen.recall(&mut best.day);
+    pen.put(".");
+    Ok(())
 }
 
 impl Day<'_> {
     fn price(&self, item: &str) -> Result<i64, SolveError> {
-        match self.prices.iter().find(|(name, _)| *name == item) {
-            Some(&(_, price)) => Ok(price),
+        match self.prices.iter().find(|(name, _)| name.value == item) {
+            Some((_, price)) => Ok(price.value),
             None => senseless(format!("day {} has no price for {item}", self.number)),
         }
     }
@@ -84,7 +125,7 @@ fn in_order<'a>(mut recipes: Vec<Recipe<'a>>, asked: &str) -> Result<Vec<Recipe<
     let mut ordered = Vec::new();
     let mut wanted = asked;
     // From the dish asked for down to its roots: a recipe is used once, so a circle ends too.
-    while let Some(at) = recipes.iter().position(|recipe| recipe.dish.eq_ignore_ascii_case(wanted)) {
+    while let Some(at) = recipes.iter().position(|recipe| recipe.dish.value.eq_ignore_ascii_case(wanted)) {
         let recipe = recipes.swap_remove(at);
         wanted = recipe.base;
         ordered.push(recipe);
@@ -99,10 +140,10 @@ fn in_order<'a>(mut recipes: Vec<Recipe<'a>>, asked: &str) -> Result<Vec<Recipe<
 fn read_recipe<'a>(reader: &mut Reader<'a>) -> Result<Recipe<'a>, SolveError> {
     let dish = reader.word()?;
     reader.expect(" costs ")?;
-    let base = reader.word()?;
+    let base = reader.word()?.value;
     reader.expect(" plus ")?;
     let extra = match reader.word() {
-        Ok(item) => Extra::Item(item),
+        Ok(item) => Extra::Item(item.value),
         Err(_) => Extra::Fixed(reader.number()?),
     };
     reader.expect(". ")?;
@@ -111,7 +152,7 @@ fn read_recipe<'a>(reader: &mut Reader<'a>) -> Result<Recipe<'a>, SolveError> {
 
 /// Reads a day whose `Day ` has been read.
 fn read_day<'a>(reader: &mut Reader<'a>) -> Result<Day<'a>, SolveError> {
-    let number = reader.number()?;
+    let number = reader.number()?.value;
     reader.expect(":")?;
     let mut prices = Vec::new();
     while reader.eat(" ") {

@@ -10,6 +10,7 @@ mod rooms;
 mod sort;
 
 use super::{Family, Problem, Turn};
+use crate::reads::{Pen, Read};
 use reader::Reader;
 
 /// Why a question has no solution.
@@ -75,18 +76,23 @@ pub enum VerifyError {
 /// # Errors
 /// [`VerifyError::Question`] for the first question that cannot be read or makes no sense.
 pub fn solve(family: Family, questions: &[&str]) -> Result<Vec<Turn>, VerifyError> {
+    Ok(solve_and_note(family, questions)?.into_iter().map(|(turn, _)| turn).collect())
+}
+
+/// [`solve`], with what each reply reads.
+pub(crate) fn solve_and_note(family: Family, questions: &[&str]) -> Result<Vec<(Turn, Vec<Read>)>, VerifyError> {
     let mut table = cards::Table::default();
     let mut turns = Vec::with_capacity(questions.len());
     for (turn, &question) in questions.iter().enumerate() {
-        let reader = Reader::new(question);
-        let solution = match family {
-            Family::Cards | Family::TwoTurn => table.play(reader, turn),
-            Family::Days => days::solve(reader),
-            Family::Sort => sort::solve(reader),
-            Family::Rooms => rooms::solve(reader),
+        let (reader, mut pen) = (Reader::new(turn, question), Pen::new(turn));
+        let solved = match family {
+            Family::Cards | Family::TwoTurn => table.play(reader, turn, &mut pen),
+            Family::Days => days::solve(reader, &mut pen),
+            Family::Sort => sort::solve(reader, &mut pen),
+            Family::Rooms => rooms::solve(reader, &mut pen),
         };
-        let Solution { thinking, answer } = solution.map_err(|source| VerifyError::Question { turn, source })?;
-        turns.push(Turn { question: question.to_owned(), thinking: thinking.join("\n"), answer });
+        solved.map_err(|source| VerifyError::Question { turn, source })?;
+        turns.push(pen.done(question));
     }
     Ok(turns)
 }
@@ -117,18 +123,17 @@ pub fn verify(problem: &Problem) -> Result<(), VerifyError> {
     Ok(())
 }
 
-/// The reply that a question implies.
-struct Solution {
-    thinking: Vec<String>, // a line each
-    answer: String,
-}
-
 /// Shorthand for [`SolveError::Senseless`].
 fn senseless<T>(why: String) -> Result<T, SolveError> {
     Err(SolveError::Senseless { why })
 }
 
-/// Things with something between them.
-fn join<T: ToString>(things: impl IntoIterator<Item = T>, between: &str) -> String {
-    things.into_iter().map(|thing| thing.to_string()).collect::<Vec<_>>().join(between)
+/// Writes things with something between them.
+fn between<T>(pen: &mut Pen, separator: &str, things: impl IntoIterator<Item = T>, mut write: impl FnMut(&mut Pen, T)) {
+    for (i, thing) in things.into_iter().enumerate() {
+        if i > 0 {
+            pen.put(separator);
+        }
+        write(pen, thing);
+    }
 }

@@ -1,6 +1,7 @@
 //! Reads a question from left to right.
 
 use super::SolveError;
+use crate::reads::Fact;
 
 /// The longest number read: nothing in a question is larger, and sums of such numbers cannot overflow.
 const DIGITS: usize = 4;
@@ -8,15 +9,16 @@ const DIGITS: usize = 4;
 const QUOTE: usize = 24;
 
 /// A place in a text.
-#[derive(Clone)]
 pub(super) struct Reader<'a> {
+    turn: usize,
     text: &'a str,
     at: usize, // bytes, always between two characters
 }
 
 impl<'a> Reader<'a> {
-    pub(super) fn new(text: &'a str) -> Self {
-        Reader { text, at: 0 }
+    /// At the beginning of the question of a turn.
+    pub(super) fn new(turn: usize, text: &'a str) -> Self {
+        Reader { turn, text, at: 0 }
     }
 
     fn rest(&self) -> &'a str {
@@ -38,19 +40,20 @@ impl<'a> Reader<'a> {
     }
 
     /// Goes past a word of ASCII letters.
-    pub(super) fn word(&mut self) -> Result<&'a str, SolveError> {
+    pub(super) fn word(&mut self) -> Result<Fact<&'a str>, SolveError> {
+        let before = self.at;
         match self.run(|c| c.is_ascii_alphabetic()) {
             "" => self.unreadable("a word"),
-            word => Ok(word),
+            word => Ok(Fact::asked(word, self.turn, before..self.at)),
         }
     }
 
     /// Goes past a whole number.
-    pub(super) fn number(&mut self) -> Result<i64, SolveError> {
+    pub(super) fn number(&mut self) -> Result<Fact<i64>, SolveError> {
         let before = self.at;
         let digits = self.run(|c| c.is_ascii_digit());
         match digits.parse() {
-            Ok(number) if digits.len() <= DIGITS => Ok(number),
+            Ok(number) if digits.len() <= DIGITS => Ok(Fact::asked(number, self.turn, before..self.at)),
             _ => {
                 self.at = before;
                 self.unreadable(&format!("a number of 1 to {DIGITS} digits"))
@@ -59,7 +62,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Numbers with single spaces between them, at least one.
-    pub(super) fn numbers(&mut self) -> Result<Vec<i64>, SolveError> {
+    pub(super) fn numbers(&mut self) -> Result<Vec<Fact<i64>>, SolveError> {
         let mut numbers = vec![self.number()?];
         while self.eat(" ") {
             numbers.push(self.number()?);
@@ -70,11 +73,6 @@ impl<'a> Reader<'a> {
     /// Makes sure that nothing is left.
     pub(super) fn end(&self) -> Result<(), SolveError> {
         if self.rest().is_empty() { Ok(()) } else { self.unreadable("the end") }
-    }
-
-    /// The text from where `earlier` stood up to here.
-    pub(super) fn since(&self, earlier: &Reader<'a>) -> &'a str {
-        &self.text[earlier.at..self.at]
     }
 
     /// Goes past all characters of a kind, ASCII ones.
