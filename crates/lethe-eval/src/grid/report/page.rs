@@ -116,7 +116,9 @@ fn memory_chart(whole: &Cell, families: &[&FamilyOfCells]) -> Chart {
         (kib(cell.peak_bytes), None, told)
     };
     let chart = lines(families, &point);
-    let top = round_top(largest(&chart).max(kib(whole.peak_bytes)));
+    let most = largest(&chart).max(kib(whole.peak_bytes));
+    let unit = if most < 1024.0 { 1.0 } else { 1024.0 }; // the scale is to be round in the unit that it shows
+    let top = unit * round_top(most / unit);
     Chart { full: kib(whole.peak_bytes), top, label: size, ..chart }
 }
 
@@ -124,7 +126,8 @@ fn memory_chart(whole: &Cell, families: &[&FamilyOfCells]) -> Chart {
 fn size(kib: f64) -> String {
     match kib / 1024.0 {
         mib @ 10.0.. => format!("{mib:.0} MiB"),
-        mib @ 1.0.. => format!("{mib:.1} MiB"),
+        mib @ 0.9.. => format!("{mib:.1} MiB"),
+        0.0 => "0".to_owned(),
         _ => format!("{kib:.0} KiB"),
     }
 }
