@@ -77,14 +77,14 @@ type MakeChart = dyn Fn(&Cell, &[&FamilyOfCells]) -> Chart;
 /// A chart for each task and protection.
 fn charts(summary: &Summary, heading: &str, make: &MakeChart) -> String {
     let mut figures = String::new();
-    for whole in &summary.whole {
+    for (task, whole) in &summary.whole {
         for protect in [Protection::On, Protection::Off] {
-            let families = summary.families_of(&whole.policy, protect);
+            let families = summary.families_of(task, protect);
             if families.is_empty() {
                 continue;
             }
             let mut chart = make(whole, &families);
-            chart.title = format!("{}, protection {protect}", whole.policy);
+            chart.title = format!("{task}, protection {protect}");
             chart.lines.iter_mut().for_each(|line| {
                 let place = summary.manifest.policies.iter().position(|policy| *policy == line.name);
                 line.place = colour(&line.name, place.unwrap_or_default());
@@ -116,7 +116,9 @@ fn memory_chart(whole: &Cell, families: &[&FamilyOfCells]) -> Chart {
         (kib(cell.peak_bytes), None, told)
     };
     let chart = lines(families, &point);
-    let top = round_top(largest(&chart).max(kib(whole.peak_bytes)));
+    let most = largest(&chart).max(kib(whole.peak_bytes));
+    let unit = if most < 1024.0 { 1.0 } else { 1024.0 }; // the scale is to be round in the unit that it shows
+    let top = unit * round_top(most / unit);
     Chart { full: kib(whole.peak_bytes), top, label: size, ..chart }
 }
 
@@ -124,7 +126,8 @@ fn memory_chart(whole: &Cell, families: &[&FamilyOfCells]) -> Chart {
 fn size(kib: f64) -> String {
     match kib / 1024.0 {
         mib @ 10.0.. => format!("{mib:.0} MiB"),
-        mib @ 1.0.. => format!("{mib:.1} MiB"),
+        mib @ 0.9.. => format!("{mib:.1} MiB"),
+        0.0 => "0".to_owned(),
         _ => format!("{kib:.0} KiB"),
     }
 }
@@ -135,8 +138,11 @@ fn length_chart(_: &Cell, families: &[&FamilyOfCells]) -> Chart {
     Chart { full: 1.0, top, label: |value| format!("{value:.1}"), ..chart }
 }
 
+/// Value, interval, and what the point says.
+type Told = (f64, Option<[f64; 2]>, String);
+
 /// A line for each policy of the families, its values and what they say by `point`.
-fn lines(families: &[&FamilyOfCells], point: &dyn Fn(&Cell) -> (f64, Option<[f64; 2]>, String)) -> Chart {
+fn lines(families: &[&FamilyOfCells], point: &dyn Fn(&Cell) -> Told) -> Chart {
     let policies = families.first().map_or(&[][..], |family| &family.cells);
     let line = |Cell { policy, .. }: &Cell| {
         let points = families.iter().map(|family| {

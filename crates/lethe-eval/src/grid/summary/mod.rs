@@ -12,8 +12,9 @@ use std::path::{Path, PathBuf};
 
 pub use cell::Cell;
 pub use compare::Comparison;
-pub use risk::{PREDICTORS, Risk};
+pub use risk::{PREDICTORS, Predictor, Risk};
 
+use super::setting::FULL;
 use super::{GridError, Manifest, Protection, Row};
 
 /// Name of all tasks taken together.
@@ -25,7 +26,7 @@ pub struct Summary {
     /// What the rows came from.
     pub manifest: Manifest,
     /// `full` on each task, and on all together if there are several.
-    pub whole: Vec<Cell>,
+    pub whole: Vec<(String, Cell)>,
     /// The policies in every family, in the order of the manifest.
     pub families: Vec<FamilyOfCells>,
     /// What foretells wrong answers, all tasks together.
@@ -64,7 +65,7 @@ impl Summary {
         for &task in &tasks {
             let name = task.unwrap_or(POOL);
             let full = answers(of_task(rows, task).filter(|row| row.budget.is_none()));
-            whole.push(Cell::new(name, &full, &full));
+            whole.push((name.to_owned(), Cell::new(FULL, &full, &full)));
             for protect in [Protection::On, Protection::Off] {
                 for budget in &manifest.budgets {
                     let of = |policy: &str| {
@@ -202,7 +203,7 @@ mod tests {
         assert_eq!((b.peak_share, b.mean_share, b.inflation), (0.25, 0.125, 1.0));
         assert_eq!((a.cut_off, a.exercised, a.is_exercised()), (0.5, 0.95, true));
         assert_eq!((a.differs_at, a.parts), (Some(14.5), None));
-        assert_eq!((summary.whole[0].mean_share, summary.whole[0].peak_share), (0.5, 1.0));
+        assert_eq!((summary.whole[0].1.mean_share, summary.whole[0].1.peak_share), (0.5, 1.0));
     }
 
     #[test]
@@ -223,6 +224,15 @@ mod tests {
         assert!(a.comparisons[0].significant() && !a.comparisons[1].significant());
         close(a.comparisons[0].difference, -0.5);
         assert!(a.comparisons[0].interval.contains(-0.5) && !a.comparisons[0].interval.contains(0.0));
+    }
+
+    #[test]
+    fn two_baselines_are_compared_once() {
+        let summary = summary(&["a", "b"]);
+        for cell in &summary.families[0].cells {
+            let [c] = &cell.comparisons[..] else { panic!("{:?}", cell.comparisons) };
+            assert_eq!(c.adjusted, c.p);
+        }
     }
 
     #[test]
