@@ -73,20 +73,19 @@ fn with_budget(
     protection: Protection,
     context: &Context,
 ) -> Result<PolicySpec, PolicyError> {
-    let mut policy = policy.clone();
+    let mut policy = match (policy.get("allocation"), protection) {
+        (Some(_), _) => policy.clone().set("total", context.layers * (prompt + budget))?,
+        (None, Protection::On) => policy.clone().set("budget", budget)?,
+        (None, Protection::Off) => policy.clone().set("cap", prompt + budget)?,
+    };
     if policy.get("interval").is_none() {
         policy = policy.set("interval", (budget / 8).max(8))?;
     }
     // `on` leaves a policy that protects the newest prompt only as it is
     match (protection, policy.get("protect_prompt")) {
-        (Protection::On, Some("all" | "newest")) => {}
-        (Protection::On, _) => policy = policy.set("protect_prompt", "all")?,
-        (Protection::Off, _) => policy = policy.set("protect_prompt", "none")?,
-    }
-    match (policy.get("allocation"), protection) {
-        (Some(_), _) => policy.set("total", context.layers * (prompt + budget)),
-        (None, Protection::On) => policy.set("budget", budget),
-        (None, Protection::Off) => policy.set("cap", prompt + budget),
+        (Protection::On, Some("all" | "newest")) => Ok(policy),
+        (Protection::On, _) => policy.set("protect_prompt", "all"),
+        (Protection::Off, _) => policy.set("protect_prompt", "none"),
     }
 }
 
@@ -104,11 +103,11 @@ mod tests {
     #[test]
     fn the_interval_is_inside_the_budget() {
         let on = fitted("recency", 80, 96, Protection::On);
-        assert_eq!(on.policy.to_string(), "recency:interval=10,protect_prompt=all,budget=86");
+        assert_eq!(on.policy.to_string(), "recency:budget=86,interval=10,protect_prompt=all");
         let off = fitted("recency", 80, 96, Protection::Off);
-        assert_eq!(off.policy.to_string(), "recency:interval=10,protect_prompt=none,cap=166");
+        assert_eq!(off.policy.to_string(), "recency:cap=166,interval=10,protect_prompt=none");
         let own = fitted("recency:interval=30", 80, 96, Protection::On);
-        assert_eq!(own.policy.to_string(), "recency:interval=30,protect_prompt=all,budget=66");
+        assert_eq!(own.policy.to_string(), "recency:interval=30,budget=66,protect_prompt=all");
         assert!(!on.raised && !off.raised && !own.raised);
     }
 

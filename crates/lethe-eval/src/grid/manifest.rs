@@ -156,12 +156,11 @@ impl Manifest {
 
 /// Two values that differ, of lists only the first entry that does.
 fn difference(was: &Value, now: &Value) -> [String; 2] {
-    if let (Value::Array(was), Value::Array(now)) = (was, now) {
-        if was.len() == now.len() {
-            if let Some((was, now)) = was.iter().zip(now).find(|(was, now)| was != now) {
-                return [was.to_string(), now.to_string()];
-            }
-        }
+    if let (Value::Array(was), Value::Array(now)) = (was, now)
+        && was.len() == now.len()
+        && let Some((was, now)) = was.iter().zip(now).find(|(was, now)| was != now)
+    {
+        return [was.to_string(), now.to_string()];
     }
     [was.to_string(), now.to_string()]
 }

@@ -50,4 +50,4 @@ pub use run::{Progress, rows};
 pub use setting::{Protection, Setting};
 pub use subject::Subject;
 pub use suite::{Difficulty, Suite};
-pub use summary::{BASELINES, Cell, Comparison, FamilyOfCells, POOL, PREDICTORS, Risk, Summary};
+pub use summary::{BASELINES, Cell, Comparison, FamilyOfCells, POOL, PREDICTORS, Predictor, Risk, Summary};

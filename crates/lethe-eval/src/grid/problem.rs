@@ -13,14 +13,14 @@ pub(super) fn gold_tokens(problem: &Problem, tokenizer: &Tokenizer) -> Result<Ve
     problem.turns.iter().map(|turn| Ok(tokenizer.encode(&turn.reply(), false)?.len())).collect()
 }
 
-/// A problem as a question. An answer may be half again as long as the right one: room for another wording, an end for
-/// loops.
+/// A problem as a question. An answer may be a quarter longer than the right one and 32 tokens: room for another wording, an
+/// end for loops.
 pub(super) fn question(problem: Problem, gold_tokens: &[usize]) -> Question {
     Question {
         task: problem.family.name().to_owned(),
         id: problem.seed.to_string(),
         turns: problem.turns.iter().map(|turn| vec![Message::new("user", &turn.question)]).collect(),
-        max_tokens: gold_tokens.iter().map(|gold| gold * 3 / 2 + 32).collect(),
+        max_tokens: gold_tokens.iter().map(|gold| gold * 5 / 4 + 32).collect(),
         grader: Arc::new(problem),
     }
 }

@@ -39,7 +39,7 @@ pub(super) struct Chart {
 
 const WIDTH: f64 = 420.0;
 const HEIGHT: f64 = 250.0;
-const LEFT: f64 = 46.0;
+const LEFT: f64 = 54.0;
 const RIGHT: f64 = 12.0;
 const ABOVE: f64 = 12.0;
 const BELOW: f64 = 30.0;
@@ -149,6 +149,6 @@ mod tests {
     fn what_is_not_there_leaves_a_gap() {
         let svg = chart(vec![None, Some(Point { value: 1.0, range: None, told: "x".into() })]).svg();
         assert_eq!(svg.matches("<circle").count(), 1);
-        assert!(svg.contains("d=\"M313.5 12.0\""), "{svg}");
+        assert!(svg.contains("d=\"M319.5 12.0\""), "{svg}");
     }
 }

@@ -77,14 +77,14 @@ type MakeChart = dyn Fn(&Cell, &[&FamilyOfCells]) -> Chart;
 /// A chart for each task and protection.
 fn charts(summary: &Summary, heading: &str, make: &MakeChart) -> String {
     let mut figures = String::new();
-    for whole in &summary.whole {
+    for (task, whole) in &summary.whole {
         for protect in [Protection::On, Protection::Off] {
-            let families = summary.families_of(&whole.policy, protect);
+            let families = summary.families_of(task, protect);
             if families.is_empty() {
                 continue;
             }
             let mut chart = make(whole, &families);
-            chart.title = format!("{}, protection {protect}", whole.policy);
+            chart.title = format!("{task}, protection {protect}");
             chart.lines.iter_mut().for_each(|line| {
                 let place = summary.manifest.policies.iter().position(|policy| *policy == line.name);
                 line.place = colour(&line.name, place.unwrap_or_default());
@@ -116,12 +116,19 @@ fn memory_chart(whole: &Cell, families: &[&FamilyOfCells]) -> Chart {
         (kib(cell.peak_bytes), None, told)
     };
     let chart = lines(families, &point);
-    let top = round_top(largest(&chart).max(kib(whole.peak_bytes)));
-    Chart {
-        full: kib(whole.peak_bytes),
-        top,
-        label: |kib| if kib >= 10_240.0 { format!("{:.0} MiB", kib / 1024.0) } else { format!("{kib:.0} KiB") },
-        ..chart
+    let most = largest(&chart).max(kib(whole.peak_bytes));
+    let unit = if most < 1024.0 { 1.0 } else { 1024.0 }; // the scale is to be round in the unit that it shows
+    let top = unit * round_top(most / unit);
+    Chart { full: kib(whole.peak_bytes), top, label: size, ..chart }
+}
+
+/// KiB in few letters.
+fn size(kib: f64) -> String {
+    match kib / 1024.0 {
+        mib @ 10.0.. => format!("{mib:.0} MiB"),
+        mib @ 0.9.. => format!("{mib:.1} MiB"),
+        0.0 => "0".to_owned(),
+        _ => format!("{kib:.0} KiB"),
     }
 }
 
@@ -131,8 +138,11 @@ fn length_chart(_: &Cell, families: &[&FamilyOfCells]) -> Chart {
     Chart { full: 1.0, top, label: |value| format!("{value:.1}"), ..chart }
 }
 
+/// Value, interval, and what the point says.
+type Told = (f64, Option<[f64; 2]>, String);
+
 /// A line for each policy of the families, its values and what they say by `point`.
-fn lines(families: &[&FamilyOfCells], point: &dyn Fn(&Cell) -> (f64, Option<[f64; 2]>, String)) -> Chart {
+fn lines(families: &[&FamilyOfCells], point: &dyn Fn(&Cell) -> Told) -> Chart {
     let policies = families.first().map_or(&[][..], |family| &family.cells);
     let line = |Cell { policy, .. }: &Cell| {
         let points = families.iter().map(|family| {
@@ -168,7 +178,7 @@ fn round_top(value: f64) -> f64 {
         return 1.0;
     }
     let power = 10f64.powf(value.log10().floor());
-    [1.0, 1.2, 1.6, 2.0, 2.4, 3.2, 4.0, 6.0, 8.0, 10.0]
+    [1.0, 1.2, 1.6, 2.0, 2.4, 3.2, 4.0, 6.0, 8.0, 10.0, 12.0]
         .into_iter()
         .map(|digit| digit * power)
         .find(|top| *top >= value * 1.02)
@@ -187,6 +197,11 @@ mod tests {
         for i in 1..2000 {
             assert!(round_top(f64::from(i)) >= f64::from(i));
         }
+    }
+
+    #[test]
+    fn sizes_are_short() {
+        assert_eq!([size(500.0), size(1536.0), size(20480.0)], ["500 KiB", "1.5 MiB", "20 MiB"]);
     }
 
     #[test]

@@ -12,8 +12,9 @@ use std::path::{Path, PathBuf};
 
 pub use cell::Cell;
 pub use compare::Comparison;
-pub use risk::{PREDICTORS, Risk};
+pub use risk::{PREDICTORS, Predictor, Risk};
 
+use super::setting::FULL;
 use super::{GridError, Manifest, Protection, Row};
 
 /// Name of all tasks taken together.
@@ -25,7 +26,7 @@ pub struct Summary {
     /// What the rows came from.
     pub manifest: Manifest,
     /// `full` on each task, and on all together if there are several.
-    pub whole: Vec<Cell>,
+    pub whole: Vec<(String, Cell)>,
     /// The policies in every family, in the order of the manifest.
     pub families: Vec<FamilyOfCells>,
     /// What foretells wrong answers, all tasks together.
@@ -64,7 +65,7 @@ impl Summary {
         for &task in &tasks {
             let name = task.unwrap_or(POOL);
             let full = answers(of_task(rows, task).filter(|row| row.budget.is_none()));
-            whole.push(Cell::new(name, &full, &full));
+            whole.push((name.to_owned(), Cell::new(FULL, &full, &full)));
             for protect in [Protection::On, Protection::Off] {
                 for budget in &manifest.budgets {
                     let of = |policy: &str| {
@@ -149,4 +150,100 @@ fn by_question<'a, T>(
 
 fn answers<'a>(rows: impl Iterator<Item = &'a Row>) -> Answers<'a> {
     rows.map(|row| ((row.task.as_str(), row.id.as_str(), row.sample), row)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A row of 10 prompt tokens under a cache of two layers.
+    fn row(id: usize, setting: Option<(&str, &str)>, right: bool, tokens: usize, held: usize) -> Row {
+        let (policy, budget) = setting.map_or(("full", None), |(policy, budget)| (policy, Some(budget.to_owned())));
+        serde_json::from_value(serde_json::json!({
+            "task": "sort", "id": id.to_string(), "level": 0.5, "policy": policy, "budget": budget,
+            "protect": setting.map(|_| "on"), "spec": policy, "raised": false, "right": [right], "all_right": right,
+            "found": [], "finish": if right { "stop" } else { "length" }, "loop": false, "prompt_tokens": [10],
+            "tokens": [tokens], "differs_at": if right { None } else { Some(id) }, "peak_slots": [10 + held, 10 + held],
+            "mean_slots": 10.0 + held as f64 / 2.0, "final_slots": [10 + held, 10 + held], "peak_bytes": 100 * held,
+            "mean_bytes": 50 * held, "rounds": [1, 1], "evicted": if id == 0 { 0 } else { 2 },
+            "dropped_mass_mean": if right { 0.1 } else { 0.2 }, "dropped_mass_max": 0.3, "hoyer": []
+        }))
+        .unwrap()
+    }
+
+    fn manifest(policies: &[&str]) -> Manifest {
+        serde_json::from_value(serde_json::json!({
+            "lethe": "0", "commit": null, "model": "m", "model_sha256": "00", "exact": false, "template_sha256": "00",
+            "template_args": {}, "cpu": "avx2", "kv_dtype": "f16", "seed": 7,
+            "tasks": [{"task": "sort", "level": 0.5, "problems": 20, "sha256": "00"}],
+            "policies": policies, "budgets": ["20"], "protect": ["on"]
+        }))
+        .unwrap()
+    }
+
+    /// `full` is right on 20 of 20, `a` on the first 10, `b` on the last 12.
+    fn summary(against: &[&str]) -> Summary {
+        let mut rows = Vec::new();
+        for id in 0..20 {
+            rows.push(row(id, None, true, 40, 40));
+            rows.push(row(id, Some(("a", "20")), id < 10, 60, 20));
+            rows.push(row(id, Some(("b", "20")), id >= 8, 40, 10));
+        }
+        let against: Vec<String> = against.iter().map(|name| (*name).to_owned()).collect();
+        Summary::new(manifest(&["a", "b"]), &rows, &against)
+    }
+
+    #[test]
+    fn cells_add_up() {
+        let summary = summary(&["full"]);
+        assert_eq!((summary.whole.len(), summary.families.len()), (1, 1), "one task needs no pool");
+        let [a, b] = &summary.families[0].cells[..] else { panic!("two policies") };
+        assert_eq!((a.right, a.problems, b.right), (10, 20, 12));
+        assert_eq!((a.peak_share, a.mean_share, a.inflation), (0.5, 0.25, 1.5));
+        assert_eq!((b.peak_share, b.mean_share, b.inflation), (0.25, 0.125, 1.0));
+        assert_eq!((a.cut_off, a.exercised, a.is_exercised()), (0.5, 0.95, true));
+        assert_eq!((a.differs_at, a.parts), (Some(14.5), None));
+        assert_eq!((summary.whole[0].1.mean_share, summary.whole[0].1.peak_share), (0.5, 1.0));
+    }
+
+    #[test]
+    fn a_family_is_adjusted_together() {
+        let summary = summary(&["full", "b", "nobody"]);
+        let [a, b] = &summary.families[0].cells[..] else { panic!("two policies") };
+        let told = |cell: &Cell| -> Vec<(String, usize, usize)> {
+            cell.comparisons.iter().map(|c| (c.with.clone(), c.won, c.lost)).collect()
+        };
+        assert_eq!(told(a), [("full".into(), 0, 10), ("b".into(), 8, 10)]);
+        assert_eq!(told(b), [("full".into(), 0, 8)]);
+        // exact McNemar: 2 / 2^10, 2 / 2^8, and 8 to 10 is nothing; three comparisons, adjusted by hand
+        let close = |found: f64, expected: f64| assert!((found - expected).abs() < 1e-12, "{found} {expected}");
+        close(a.comparisons[0].p, 2.0 / 1024.0);
+        close(a.comparisons[0].adjusted, 6.0 / 1024.0);
+        close(b.comparisons[0].adjusted, 4.0 / 256.0);
+        close(a.comparisons[1].adjusted, a.comparisons[1].p);
+        assert!(a.comparisons[0].significant() && !a.comparisons[1].significant());
+        close(a.comparisons[0].difference, -0.5);
+        assert!(a.comparisons[0].interval.contains(-0.5) && !a.comparisons[0].interval.contains(0.0));
+    }
+
+    #[test]
+    fn dropped_mass_foretells_here() {
+        let risks = summary(&[]).risks;
+        assert_eq!((risks.len(), risks[0].wrong, risks[1].wrong), (2, 10, 8));
+        let [mean, max, hoyer, rounds] = risks[0].auc;
+        assert_eq!(mean.map(|auc| auc.area), Some(1.0));
+        assert_eq!((max, hoyer, rounds), (None, None, None), "the same everywhere");
+    }
+
+    #[test]
+    fn text_and_page_say_the_same() {
+        let summary = summary(&["full"]);
+        let (text, page) = (summary.markdown(), summary.html());
+        for part in ["sort, budget 20, protection on", "10/20", "-50 [", "p .004*", "over full", "1.00 [1.00, 1.00]"] {
+            assert!(text.contains(part) && page.contains(part), "{part}: {text}");
+        }
+        assert!(text.contains("| a | 50 (30–70) |"), "{text}");
+        assert_eq!(page.matches("<svg").count(), 3);
+        assert!(!page.contains("http"), "the page needs nothing else");
+    }
 }

@@ -4,8 +4,11 @@ use super::Answers;
 use crate::grid::{Protection, Row};
 use crate::statistics::{Auc, auc};
 
-/// What may foretell one, and where it stands in a row. Means are over layers.
-pub const PREDICTORS: [(&str, fn(&Row) -> f64); 4] = [
+/// A number of a row by its name.
+pub type Predictor = (&'static str, fn(&Row) -> f64);
+
+/// What may foretell one. Means are over layers.
+pub const PREDICTORS: [Predictor; 4] = [
     ("dropped mass, mean", |row| row.dropped_mass_mean),
     ("dropped mass, largest", |row| row.dropped_mass_max),
     ("Hoyer", |row| row.hoyer.iter().sum::<f64>() / row.hoyer.len().max(1) as f64),

@@ -8,7 +8,7 @@ use crate::statistics::Interval;
 impl Summary {
     /// The tasks in order, all of them together last.
     pub(in crate::grid) fn tasks(&self) -> impl Iterator<Item = &str> {
-        self.whole.iter().map(|cell| cell.policy.as_str())
+        self.whole.iter().map(|(task, _)| task.as_str())
     }
 
     /// The families of a task under one protection, by budget.
@@ -21,11 +21,11 @@ impl Summary {
         let columns =
             ["task", "level", "problems", "right", "95 %", "prompt tokens", "answer tokens", "slots at the end"];
         let mut table = Table::new("The full cache", columns);
-        for cell in &self.whole {
-            let task = self.manifest.tasks.iter().find(|task| task.task == cell.policy);
+        for (name, cell) in &self.whole {
+            let task = self.manifest.tasks.iter().find(|task| task.task == *name);
             let [prompt, answer] = cell.tokens;
             table.rows.push(vec![
-                cell.policy.clone(),
+                name.clone(),
                 task.and_then(|task| task.level).map_or(String::new(), |level| level.to_string()),
                 cell.problems.to_string(),
                 format!("{} %", percent(cell.rate())),
