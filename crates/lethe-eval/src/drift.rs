@@ -3,6 +3,8 @@
 //! The full cache answers a prompt greedily. Beside it, in the same steps, every policy says the same tokens, and its
 //! predictions are compared with the full cache's at each of them. Nobody's errors pile up: the text is the same.
 
+pub mod reference;
+
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 

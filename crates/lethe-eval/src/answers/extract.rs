@@ -82,7 +82,7 @@ fn last_number(text: &str) -> Option<&str> {
         let joins = start > 1 && matches!(bytes[start - 1], b'.' | b',' | b'/' | b':') && digit(start - 2);
         if start > 0 && digit(start - 1) {
             start -= 1;
-        } else if joins && !(bytes[start - 1] == b',' && !digit(start + 2)) {
+        } else if joins && (bytes[start - 1] != b',' || digit(start + 2)) {
             start -= 2;
         } else {
             break;

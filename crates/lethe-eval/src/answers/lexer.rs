@@ -234,7 +234,7 @@ impl Lexer<'_> {
         if (1..=3).contains(&number.len()) {
             while let Some(skip) = self.thousands() {
                 self.take(skip);
-                number.push_str(&self.take(3).to_owned());
+                number.push_str(self.take(3));
             }
         }
         let bytes = self.rest.as_bytes();

@@ -1,7 +1,9 @@
 //! `lethe eval drift`: how far policies move the model's predictions on the full cache's own text.
 
 use std::io::Write;
+use std::path::{Path, PathBuf};
 
+use lethe_eval::drift::reference::{CLEAR, Distance, Reference};
 use lethe_eval::drift::{Drift, Followed, Prompt, follow};
 use lethe_eval::grid::{Difficulty, Suite};
 use lethe_eval::question::Question;
@@ -20,7 +22,7 @@ pub(crate) struct DriftArgs {
     #[command(flatten)]
     engine: EngineArgs,
     /// A policy with its budget, NAME[:key=value,...] (may be given several times)
-    #[arg(long, value_name = "POLICY", required = true)]
+    #[arg(long, value_name = "POLICY", required_unless_present = "reference")]
     policy: Vec<PolicySpec>,
     /// Families of generated problems: cards, two_turn, days, sort, rooms, or all
     #[arg(long, value_name = "TASK,...", value_delimiter = ',', default_value = "cards", conflicts_with = "dataset")]
@@ -39,6 +41,12 @@ pub(crate) struct DriftArgs {
     /// A variable of the chat template, its value in JSON, such as enable_thinking=false (may be given several times)
     #[arg(long, value_name = "KEY=VALUE", value_parser = template_arg)]
     template_arg: Vec<(String, serde_json::Value)>,
+    /// Instead of policies: what another program predicts on a text, as evidence/reference_logits.py writes it
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["policy", "dataset", "tasks", "problems", "level"])]
+    reference: Option<PathBuf>,
+    /// Beside it: what evidence/llama_cpp_logits.py found on the same text
+    #[arg(long, value_name = "FILE", requires = "reference")]
+    compare: Option<PathBuf>,
     /// Print one JSON object a policy
     #[arg(long)]
     json: bool,
@@ -46,12 +54,16 @@ pub(crate) struct DriftArgs {
 
 const EXAMPLES: &str = "Examples:
   lethe eval drift --policy lethe:budget=64 --policy recency:budget=64 --policy random:budget=64
+  lethe eval drift -m model.gguf --reference ref.safetensors --kv-dtype f32 --compare llama_cpp.json
   lethe eval drift -m model.gguf --policy lethe:budget=128 --dataset gsm.jsonl --limit 10 --max-tokens 400
 
 The full cache answers greedily; beside it, in the same steps, every policy says the same tokens. KL is KL(full || policy) \
 of a token's prediction in nats. Of questions with several turns only the first is asked. Intervals are over answers.";
 
 pub(crate) fn main(args: &DriftArgs) -> Result<(), Fault> {
+    if let Some(path) = &args.reference {
+        return from_reference(args, path);
+    }
     let dataset = args.dataset.questions()?;
     let subject = super::grid::subject(&args.engine)?;
     let questions: Vec<Question> = match dataset {
@@ -94,6 +106,37 @@ pub(crate) fn main(args: &DriftArgs) -> Result<(), Fault> {
         return Ok(());
     }
     print(&mut out, &args.policy, &drifts)
+}
+
+/// How far the model is from another program.
+fn from_reference(args: &DriftArgs, path: &Path) -> Result<(), Fault> {
+    let reference = Reference::read(path)?;
+    let theirs = args.compare.as_deref().map(Distance::read).transpose()?;
+    let subject = super::grid::subject(&args.engine)?;
+    let options = super::grid::options(&args.engine, &subject, 1);
+    let (ours, saturated) = Distance::measure(&subject.model, options, &reference)?;
+    if saturated > 0 {
+        terminal::notice(format!("{saturated} values were too large for the cache"));
+    }
+    let mut out = anstream::stdout();
+    if args.json {
+        writeln!(out, "{}", serde_json::to_string(&ours)?)?;
+        return Ok(());
+    }
+    let (positions, clear) = (reference.logprob.len(), reference.clear());
+    writeln!(out, "{positions} positions, {clear} with a gap of {CLEAR} or more")?;
+    writeln!(out, "perplexity of the reference      {:.4}", reference.perplexity())?;
+    writeln!(out, "{STRONG}{:<32} {:>12} {:>12}{STRONG:#}", "", "lethe", theirs.map_or("", |_| "llama.cpp"))?;
+    let mut row = |name: &str, value: fn(&Distance) -> String| {
+        writeln!(out, "{name:<32} {:>12} {:>12}", value(&ours), theirs.as_ref().map(value).unwrap_or_default())
+    };
+    row("perplexity", |d| format!("{:.4}", d.perplexity))?;
+    row("its ratio to the reference", |d| format!("{:.6}", d.ratio))?;
+    row("likeliest token the same", |d| format!("{:.3} %", 100.0 * d.top1))?;
+    row("the same where the gap is clear", |d| format!("{:.3} %", 100.0 * d.top1_clear))?;
+    row("largest |delta log-probability|", |d| format!("{:.5}", d.max_delta))?;
+    row("mean |delta log-probability|", |d| format!("{:.5}", d.mean_delta))?;
+    Ok(())
 }
 
 fn print(out: &mut impl Write, policies: &[PolicySpec], drifts: &[Drift]) -> Result<(), Fault> {
