@@ -25,7 +25,7 @@ pub(crate) struct Args {
     #[command(subcommand)]
     command: Option<Command>,
     /// The question, in place of a generated problem
-    #[arg(value_name = "QUESTION", conflicts_with_all = ["task", "level"])]
+    #[arg(value_name = "QUESTION", conflicts_with_all = ["task", "level", "gold"])]
     question: Option<String>,
     /// A generated problem (cards, two_turn, days, sort, rooms), drawn by --level and --seed; what it needs is known
     #[arg(long, value_name = "FAMILY")]

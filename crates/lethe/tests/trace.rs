@@ -165,7 +165,21 @@ fn the_page_is_whole_and_asks_nobody() {
 fn two_turns_are_one_trace() {
     let dir = tempfile::tempdir().expect("a folder");
     let path = dir.path().join("two.jsonl").to_str().expect("a path").to_owned();
-    ok(&["trace", "-q", "--task", "two_turn", "--level", "0.2", "--seed", "1", "--gold", "--cap", "90", "-o", &path]);
+    ok(&[
+        "trace",
+        "-q",
+        "--task",
+        "two_turn",
+        "--level",
+        "0.4",
+        "--seed",
+        "1",
+        "--gold",
+        "--policy",
+        "recency:budget=40,interval=8",
+        "-o",
+        &path,
+    ]);
     let all = lines(&path);
     let by: Vec<&str> = of(&all, "tokens").iter().map(|tokens| tokens["by"].as_str().expect("who")).collect();
     assert_eq!(by, ["prompt", "model", "prompt", "model"]);
@@ -236,7 +250,7 @@ fn bad_calls_say_what_to_do() {
     fails_naming(&["trace"], &["question", "--task cards"]);
     fails_naming(&["trace", "--task", "chess"], &["unknown family", "cards, two_turn"]);
     fails_naming(&["trace", "--task", "cards", "--level", "7"], &["0 to 1"]);
-    fails_naming(&["trace", "--gold", "Sort 3 1."], &["--task"]);
+    fails_naming(&["trace", "--gold", "Sort 3 1."], &["--gold", "cannot be used"]);
     fails_naming(&["trace", "-q", "Sort 3 1.", "-o", "no/such/folder/t.jsonl"], &["no/such/folder/t.jsonl"]);
     let help = ok(&["trace", "--help"]);
     for word in ["Examples:", "lethe trace view trace.jsonl", "--gold"] {

@@ -163,7 +163,7 @@ pub fn heatmap(trace: &Trace) -> Option<String> {
     }
     for (bin, path) in bins.iter().enumerate().filter(|(_, path)| !path.is_empty()) {
         let fill = colour(bin as f64 / BINS as f64);
-        plot.put(format_args!(r#"<path d="{path}" fill="{fill}"/>"#));
+        plot.put(format_args!(r#"<path d="{path}" fill="{fill}" shape-rendering="crispEdges"/>"#));
     }
     let every = (layers as f64 / (plot.height / 16.0)).ceil().max(1.0) as usize;
     for layer in (0..layers).step_by(every) {
