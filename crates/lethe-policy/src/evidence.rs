@@ -62,7 +62,7 @@ pub(crate) fn normaliser(logits: &[f32]) -> (f32, f64) {
 }
 
 /// Replaces each value by the `reduce`d values around it, `kernel` of them (an odd number), fewer at the ends.
-pub(crate) fn pool(values: &mut Vec<f32>, kernel: usize, spare: &mut Vec<f32>, reduce: impl Fn(&[f32]) -> f32) {
+pub(crate) fn pool(values: &mut [f32], kernel: usize, spare: &mut Vec<f32>, reduce: impl Fn(&[f32]) -> f32) {
     let reach = kernel / 2;
     spare.clear();
     spare.extend_from_slice(values);
