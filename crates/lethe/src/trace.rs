@@ -187,10 +187,10 @@ impl Run<'_> {
         })
     }
 
-    fn follow(&self, mut stream: Stream, recorder: &mut Recorder) -> Result<(Finished, String), Fault> {
+    fn follow(&self, stream: Stream, recorder: &mut Recorder) -> Result<(Finished, String), Fault> {
         let mut text = String::new();
         let mut progress = Progress::new(self.args.turn.quiet);
-        while let Some(event) = stream.next() {
+        for event in stream {
             recorder.saw(&event);
             match event {
                 Event::Token { text: piece, .. } => {
