@@ -1,5 +1,7 @@
 //! Differences on the same questions.
 
+use std::collections::BTreeMap;
+
 use super::{Answers, Cell, by_question};
 use crate::dataset::samples::sign_flip;
 use crate::statistics::{Interval, discordant, holm, mcnemar, paired_bootstrap};
@@ -49,9 +51,22 @@ pub(super) fn compare(
         let bases = against.iter().filter_map(base).filter(|(name, _)| name != policy);
         cell.comparisons = bases.filter_map(|(name, other)| pair(name, answers, other, seed)).collect();
     }
-    let adjusted = holm(&cells.iter().flat_map(|cell| &cell.comparisons).map(|c| c.p).collect::<Vec<f64>>());
-    for (comparison, adjusted) in cells.iter_mut().flat_map(|cell| &mut cell.comparisons).zip(adjusted) {
-        comparison.adjusted = adjusted;
+    adjust(cells);
+}
+
+/// Adjusts all comparisons together; that of two baselines, told from both sides, is one.
+fn adjust(cells: &mut [Cell]) {
+    let mut tests: BTreeMap<(String, String), f64> = BTreeMap::new();
+    let key = |policy: &str, with: &str| (policy.min(with).to_owned(), policy.max(with).to_owned());
+    for cell in cells.iter() {
+        tests.extend(cell.comparisons.iter().map(|c| (key(&cell.policy, &c.with), c.p)));
+    }
+    let adjusted = holm(&tests.values().copied().collect::<Vec<f64>>());
+    tests.values_mut().zip(adjusted).for_each(|(p, adjusted)| *p = adjusted);
+    for cell in cells {
+        for comparison in &mut cell.comparisons {
+            comparison.adjusted = tests[&key(&cell.policy, &comparison.with)];
+        }
     }
 }
 

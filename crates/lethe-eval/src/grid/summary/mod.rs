@@ -227,6 +227,15 @@ mod tests {
     }
 
     #[test]
+    fn two_baselines_are_compared_once() {
+        let summary = summary(&["a", "b"]);
+        for cell in &summary.families[0].cells {
+            let [c] = &cell.comparisons[..] else { panic!("{:?}", cell.comparisons) };
+            assert_eq!(c.adjusted, c.p);
+        }
+    }
+
+    #[test]
     fn dropped_mass_foretells_here() {
         let risks = summary(&[]).risks;
         assert_eq!((risks.len(), risks[0].wrong, risks[1].wrong), (2, 10, 8));
