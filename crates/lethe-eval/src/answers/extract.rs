@@ -17,9 +17,10 @@ pub fn after_thinking(text: &str) -> &str {
 /// The answers to `count` problems that were put in one prompt, in their order; `None` where there is none. `[count]`
 ///
 /// One problem: the last `\boxed{...}`, else what follows the last `####`, else the last number of what follows the
-/// thinking. Several: only boxes count. Where each box stands under a heading such as `Problem 2`, it belongs to that
-/// problem, and the last one counts. Otherwise the last `count` boxes are taken in order, or, where there are fewer, those
-/// there are from the first problem on: an answer that is cut off lacks its end. One box may hold all answers, with commas.
+/// thinking. Several: only boxes count. Where each box stands under a heading such as `Problem 2`, and every problem has one
+/// or no two stand under the same, they belong to those problems, and the last of each counts. Otherwise, as headings are
+/// left out or misnumbered, the last `count` boxes are taken in order, or, where there are fewer, those there are from the
+/// first problem on: an answer that is cut off lacks its end. One box may hold all answers, with commas.
 pub fn extract(text: &str, count: usize) -> Vec<Option<String>> {
     let said = after_thinking(text);
     let boxes = boxes(said);
@@ -92,8 +93,8 @@ fn last_number(text: &str) -> Option<&str> {
     text.get(start - usize::from(signed)..end)
 }
 
-/// The last box under the heading of each problem, where every box stands under one and there are at least two headings
-/// with boxes.
+/// The last box under the heading of each problem, where every box stands under one and they leave no doubt: every problem
+/// has a box, or none has two.
 fn under_headings(text: &str, boxes: &[(usize, &str)], count: usize) -> Option<Vec<Option<String>>> {
     let headings = headings(text, count);
     let mut found = vec![None; count];
@@ -102,7 +103,8 @@ fn under_headings(text: &str, boxes: &[(usize, &str)], count: usize) -> Option<V
         let (_, problem) = headings.get(before.checked_sub(1)?)?;
         found[problem - 1] = Some((*inner).to_owned());
     }
-    (found.iter().flatten().count() >= 2).then_some(found)
+    let there = found.iter().flatten().count();
+    (there == count || there == boxes.len()).then_some(found)
 }
 
 /// Where lines begin with `Problem n`, whatever marks them as headings, and the n's, from 1 to `count`.
@@ -181,12 +183,14 @@ mod tests {
 
     #[test]
     fn headings_align() {
-        let text = "### Problem 1\n\\boxed{1} and \\boxed{10}\n\n**Problem 2:** \\boxed{2}\nProblem 4. \\boxed{4}\n";
-        assert_eq!(said(text, 4), ["10", "2", "-", "4"]);
-        let again = format!("{text}\nIn short:\nProblem 1: \\boxed{{1}}\n");
-        assert_eq!(said(&again, 4), ["1", "2", "-", "4"]);
-        // one heading alone says nothing about the other boxes
+        let text = "### Problem 1\n\\boxed{1}\n\n**Problem 2:** \\boxed{2}\nProblem 4. \\boxed{4}\n";
+        assert_eq!(said(text, 4), ["1", "2", "-", "4"]);
+        let again = format!("{text}\nIn short:\nProblem 3: \\boxed{{3}}\nProblem 1: \\boxed{{10}}\n");
+        assert_eq!(said(&again, 4), ["10", "2", "3", "4"]);
+        // a heading that is left out or misnumbered says nothing
         assert_eq!(said("Problem 1\n\\boxed{1}\n\\boxed{2}", 2), ["1", "2"]);
+        assert_eq!(said("Problem 1\n\\boxed{1}\nProblem 2\n\\boxed{2}\n\\boxed{3}", 3), ["1", "2", "3"]);
+        assert_eq!(said("Problem 1\n\\boxed{1}\nProblem 2\n\\boxed{2}\nProblem 4\n\\boxed{3}", 3), ["1", "2", "3"]);
         assert_eq!(said("\\boxed{1}\nProblem 2\n\\boxed{2}\nProblem 3\n\\boxed{3}", 3), ["1", "2", "3"]);
         assert_eq!(said("Problem 9\n\\boxed{1}\nproblem\n\\boxed{2}", 2), ["1", "2"]);
     }
