@@ -1,7 +1,7 @@
 //! What a round sees beside scores, gathered from the cache and the newest queries.
 
 use lethe_kv::SeqCache;
-use lethe_model::{Backend, Heads};
+use lethe_model::{Backend, Decoder};
 use lethe_policy::{Evidence, LaneSight, dot};
 
 use crate::queries::QueryWindow;
@@ -19,20 +19,20 @@ impl Sight {
     /// Looks at a lane, when `next` is the next position of its sequence.
     pub(crate) fn gather<B: Backend>(
         &mut self,
-        backend: &B,
+        decoder: &Decoder<B>,
         kv: &B::Kv,
-        heads: Heads,
         cache: &SeqCache,
         window: &QueryWindow,
         (layer, lane): (usize, usize),
         next: usize,
     ) {
+        let heads = decoder.dims.heads;
         let (positions, dim, group) = (cache.positions(layer, lane), heads.dim, heads.queries / heads.kv);
         let asking = window.positions(next);
         self.queries = asking.len();
         self.keys.resize(positions.len() * dim, 0.0);
         self.values.resize(positions.len(), 0.0);
-        backend.read_lane(kv, cache.lane(layer, lane), heads, &mut self.keys, &mut self.values);
+        decoder.backend.read_lane(kv, cache.lane(layer, lane), heads, &mut self.keys, &mut self.values);
 
         let scale = (dim as f32).sqrt().recip();
         self.logits.clear();

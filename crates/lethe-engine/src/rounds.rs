@@ -148,7 +148,7 @@ fn cut<B: Backend>(
         sights.resize_with(seen.len().max(sights.len()), Sight::default);
         for (sight, lane) in sights.iter_mut().zip(seen.clone()) {
             let at = (layer, lane);
-            sight.gather(&decoder.backend, kv, decoder.dims.heads, cache, &seq.queries, at, seq.position as usize);
+            sight.gather(decoder, kv, cache, &seq.queries, at, seq.position as usize);
         }
         let lanes: Vec<LaneSight<'_>> = sights[..seen.len()].iter().map(|sight| sight.lane(wants)).collect();
         work.scores.clear();

@@ -51,8 +51,8 @@ impl<B: Backend> Core<B> {
         let shared = self.shared();
         let layers = self.context.layers;
         let queries = QueryWindow::new(policy.evidence(), self.model.decoder.dims.heads, layers);
-        let mut seq = Sequence::new(id, sink, Arc::clone(&shared), policy, queries, layers, system_tokens, turn);
-        (seq.elastic, seq.trace) = (elastic, trace);
+        let mut seq = Sequence::new(id, sink, Arc::clone(&shared), policy, layers, system_tokens, turn);
+        (seq.queries, seq.elastic, seq.trace) = (queries, elastic, trace);
         self.fit(&mut seq, open)?;
         self.queue(seq)?;
         Ok(shared)

@@ -179,7 +179,7 @@ impl Baseline for Oldest {
         beyond / 2
     }
 
-    fn rank(&self, view: &View<'_>, _: LayerState, scratch: &mut Scratch) {
+    fn rank(&self, view: &View<'_>, _: usize, _: LayerState, scratch: &mut Scratch) {
         scratch.rank.clear();
         scratch.rank.extend(view.positions.iter().map(|&position| -f64::from(position)));
     }

@@ -105,9 +105,16 @@ mod tests {
         scratch.reserve(300, 4);
         let reserved = capacities(&scratch);
         let context = Context { layers: 4, slots_per_layer: 256, max_num_seqs: 1, max_positions: 4096 };
-        for text in
-            ["full", "recency:cap=99", "random:cap=99", "h2o:cap=99", "tova:cap=99", "lethe:cap=99", "lethe:total=400,allocation=hoyer", "auto"]
-        {
+        for text in [
+            "full",
+            "recency:cap=99",
+            "random:cap=99",
+            "h2o:cap=99",
+            "tova:cap=99",
+            "lethe:cap=99",
+            "lethe:total=400,allocation=hoyer",
+            "auto",
+        ] {
             let policy = PolicySpec::parse(text).and_then(|spec| spec.build(&context)).expect(text);
             policy.allocate(&layers, &mut scratch);
             for layer in 0..layers.len() {

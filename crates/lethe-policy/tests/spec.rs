@@ -100,10 +100,7 @@ fn options_reach_the_policy() {
 #[test]
 fn unknown_names_and_keys_list_what_is_known() {
     let known = "auto, lethe, lethe+, full, recency, random, h2o, tova, snapkv, pyramidkv, gkv, rkv";
-    assert_eq!(
-        error("lete"),
-        format!("unknown policy `lete` (did you mean `lethe`?); known policies: {known}")
-    );
+    assert_eq!(error("lete"), format!("unknown policy `lete` (did you mean `lethe`?); known policies: {known}"));
     assert_eq!(error("magic"), format!("unknown policy `magic`; known policies: {known}"));
     assert_eq!(
         error("recency:budgt=5"),

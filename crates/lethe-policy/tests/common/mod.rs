@@ -129,7 +129,11 @@ impl Sight {
             queries,
             logits: (next - queries..next).flat_map(|q| positions.iter().map(move |slot| logit(q, slot))).collect(),
             keys: if wants.keys { positions.iter().flat_map(key).collect() } else { Vec::new() },
-            values: if wants.values { positions.iter().map(|&slot| noise(99, slot).abs()).collect() } else { Vec::new() },
+            values: if wants.values {
+                positions.iter().map(|&slot| noise(99, slot).abs()).collect()
+            } else {
+                Vec::new()
+            },
         }
     }
 

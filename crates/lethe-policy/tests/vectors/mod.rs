@@ -201,7 +201,11 @@ fn rkv(vector: Vector<'_>) -> Outcome {
     let keys: Vec<f32> = keys.into_iter().flatten().map(|x| x as f32).collect();
     let scratch = observed(&*policy, vector, logits, &[], &keys)?;
     let scores: Vec<f32> = scratch.rank[..scratch.rank.len() - window].iter().map(|&score| score as f32).collect();
-    Ok(equal("keep", &vector.counts("expect")?, &scratch.keep).and(close("scores", &vector.numbers("scores")?, &scores)))
+    Ok(equal("keep", &vector.counts("expect")?, &scratch.keep).and(close(
+        "scores",
+        &vector.numbers("scores")?,
+        &scores,
+    )))
 }
 
 /// A round of a policy that sees the newest queries of one lane. `logits [heads][queries][slots]`; scores are 0 from the end
@@ -220,7 +224,14 @@ fn observed(
     let mut scores = old.to_vec();
     scores.resize(slots, 0.0);
     let lanes = [LaneSight { queries, logits: &logits, keys, values: &[] }];
-    let view = View { lane: Some(0), scores: &scores, positions: &positions(slots), pinned: &pinned, lanes: &lanes, ..View::default() };
+    let view = View {
+        lane: Some(0),
+        scores: &scores,
+        positions: &positions(slots),
+        pinned: &pinned,
+        lanes: &lanes,
+        ..View::default()
+    };
     let mut scratch = Scratch::default();
     policy.keep(&view, None, policy.start(), &mut scratch);
     Ok(scratch)
@@ -439,7 +450,15 @@ impl<'a> Vector<'a> {
 
     /// `[heads][queries][slots]`.
     fn planes(self, key: &str) -> Result<Vec<Vec<Vec<f64>>>, String> {
-        let head = |head| Vector(head).0.as_array().ok_or("a head is not a list of queries")?.iter().map(|q| Vector(q).values()).collect();
+        let head = |head| {
+            Vector(head)
+                .0
+                .as_array()
+                .ok_or("a head is not a list of queries")?
+                .iter()
+                .map(|q| Vector(q).values())
+                .collect()
+        };
         let planes = self.list(key)?.iter().map(head).collect::<Result<Vec<Vec<Vec<f64>>>, String>>()?;
         if planes.first().and_then(|head| head.first()).is_none() {
             return Err(format!("field `{key}` holds no queries"));
