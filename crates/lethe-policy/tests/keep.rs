@@ -116,12 +116,12 @@ fn a_round_drops_no_more_mass_than_is_bearable_unless_the_budget_makes_it() {
     let layer = Layer::made(scores, |_| false);
     let whole: f32 = layer.scores.iter().sum();
     for (epsilon, most) in [(0.05, 0.05), (0.2, 0.2), (0.5, 0.5)] {
-        let text = format!("lethe+:budget=80,sinks=1,recent_ratio=0.1,epsilon={epsilon}");
+        let text = format!("lethe+:budget=80,sinks=1,recent_ratio=0.1,redundancy=0,epsilon={epsilon}");
         let kept = keep(&*policy(&text), &layer, None);
         let dropped = whole - kept.iter().map(|&slot| layer.scores[slot]).sum::<f32>();
         assert!(dropped <= most * whole && kept.len() < 80, "{epsilon}: {dropped} of {whole}, {} kept", kept.len());
     }
-    let kept = keep(&*policy("lethe+:budget=12,sinks=1,recent_ratio=0.1,epsilon=0.01"), &layer, None);
+    let kept = keep(&*policy("lethe+:budget=12,sinks=1,recent_ratio=0.1,redundancy=0,epsilon=0.01"), &layer, None);
     assert_eq!(kept.len(), 12, "the budget binds");
 }
 

@@ -14,7 +14,7 @@ use crate::scratch::Scratch;
 
 const GRANULARITY: OptionSpec = OptionSpec {
     key: "granularity",
-    default: Some("layer"),
+    default: Some("head"),
     help: "whether one keep set serves a layer, or each KV head has its own",
     kind: OptionKind::Choice(&["layer", "head"]),
 };
@@ -26,14 +26,12 @@ const UPDATE: OptionSpec = OptionSpec {
     kind: OptionKind::Choice(&["sum", "peak"]),
 };
 
-const HALF: OptionSpec = OptionSpec { default: Some("256"), ..HALF_LIFE };
-
 const RECENTS: OptionSpec =
-    OptionSpec { help: "newest part of the budget that is always kept", default: Some("0.3"), ..RECENT_RATIO };
+    OptionSpec { help: "newest part of the budget that is always kept", default: Some("0.4"), ..RECENT_RATIO };
 
 const REDUNDANCY: OptionSpec = OptionSpec {
     key: "redundancy",
-    default: Some("0"),
+    default: Some("0.75"),
     help: "part of the budget beyond sinks and recents that goes to keys that no newer key repeats, whatever their score",
     kind: OptionKind::Number { min: 0.0, max: 1.0 },
 };
@@ -75,7 +73,7 @@ pub(super) const INFO: PolicyInfo = PolicyInfo {
         BUDGET,
         GRANULARITY,
         UPDATE,
-        HALF,
+        HALF_LIFE,
         WINDOW,
         RECENTS,
         REDUNDANCY,

@@ -75,7 +75,7 @@ mod tests {
         assert_eq!(after("/set te"), ["/set temperature "]);
         assert_eq!(after("/set  t").len(), 3);
         assert_eq!(after("/policy ").len(), registry().len());
-        assert_eq!(after("/policy let"), ["/policy lethe"]);
+        assert_eq!(after("/policy let"), ["/policy lethe", "/policy lethe+"]);
         assert_eq!(after("/policy lethe:half"), ["/policy lethe:half_life="]);
         assert_eq!(after("/policy lethe:cap=3,inter"), ["/policy lethe:cap=3,interval="]);
         assert_eq!(
