@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::LineError;
 use super::fields::Part;
 
 /// A file that could not be read as questions.
@@ -13,7 +14,7 @@ pub enum DatasetError {
     Read {
         /// The file.
         path: PathBuf,
-        /// Why; text that is not UTF-8 too.
+        /// Why.
         source: std::io::Error,
     },
     /// A line is no question.
@@ -38,6 +39,9 @@ pub enum DatasetError {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Fault {
+    /// No text.
+    #[error(transparent)]
+    Text(#[from] LineError),
     /// Not JSON.
     #[error("not JSON: {0}")]
     Json(#[from] serde_json::Error),

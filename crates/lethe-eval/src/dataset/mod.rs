@@ -6,14 +6,17 @@
 mod error;
 mod fields;
 mod line;
+mod lines;
 pub mod samples;
 
 use std::collections::HashMap;
-use std::io::{BufRead, BufReader};
+use std::io::BufReader;
 use std::path::Path;
 
 pub use error::DatasetError;
 pub use fields::{BadField, Fields};
+pub(crate) use lines::lines;
+pub use lines::{LONGEST, LineError};
 
 use crate::question::Question;
 
@@ -48,16 +51,16 @@ pub fn read(path: &Path, reading: &Reading) -> Result<Vec<Question>, DatasetErro
     let name = path.file_stem().map_or_else(|| "dataset".into(), |name| name.to_string_lossy().into_owned());
     let mut questions = Vec::new();
     let mut seen = HashMap::new(); // (task, id) -> line
-    for (at, text) in BufReader::new(file).lines().enumerate() {
+    for (line, text) in lines(BufReader::new(file), LONGEST) {
         if reading.limit == Some(questions.len()) {
             break;
         }
-        let (line, text) = (at + 1, text.map_err(unreadable)?);
+        let bad = |fault| DatasetError::Line { path: path.to_owned(), line, fault };
+        let text = text.map_err(|fault| bad(fault.into()))?;
         let text = text.trim_start_matches('\u{feff}').trim();
         if text.is_empty() {
             continue;
         }
-        let bad = |fault| DatasetError::Line { path: path.to_owned(), line, fault };
         let question = line::question(text, reading, &name, line).map_err(bad)?;
         let key = (question.task.clone(), question.id.clone());
         if let Some(first) = seen.insert(key, line) {
@@ -170,6 +173,14 @@ mod tests {
             for word in words.iter().chain(&[name]) {
                 assert!(error.contains(word), "{word} in {error}");
             }
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let latin = folder.path().join("latin.jsonl");
+        std::fs::write(&latin, b"{\"question\": \"a\", \"answer\": 1}\n{\"question\": \"caf\xe9\", \"answer\": 1}\n")
+            .unwrap();
+        let error = read(&latin, &Reading::default()).unwrap_err().to_string();
+        for word in ["latin.jsonl", "line 2", "byte 18", "convert it to UTF-8"] {
+            assert!(error.contains(word), "{word} in {error}");
         }
         let error = read(Path::new("/no/such/file.jsonl"), &Reading::default()).unwrap_err().to_string();
         assert!(error.contains("/no/such/file.jsonl"), "{error}");

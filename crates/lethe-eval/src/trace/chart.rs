@@ -106,7 +106,7 @@ impl Plot {
 pub fn slots(trace: &Trace) -> String {
     let mut plot = Plot::new(trace, 250.0, "slots per layer over time");
     let most = trace.rounds.iter().map(|round| round.before).max().unwrap_or(0).max(1);
-    let most = if trace.rounds.is_empty() { plot.last } else { most.max(plot.last.min(most * 2)) };
+    let most = if trace.rounds.is_empty() { plot.last } else { most.max(plot.last.min(most.saturating_mul(2))) };
     let height = plot.height;
     let y = |slots: f64| tenth(TOP + height * (1.0 - slots / (most as f64 * 1.04)));
     for tick in ticks(most as f64, 5) {
@@ -129,7 +129,7 @@ pub fn slots(trace: &Trace) -> String {
             (at, held) = (round.position as usize, round.after);
         }
         let fed = plot.last.saturating_sub(1).max(at);
-        let _ = write!(path, "L{} {}", plot.x(fed as f64), y((held + fed - at) as f64));
+        let _ = write!(path, "L{} {}", plot.x(fed as f64), y(held as f64 + (fed - at) as f64));
         plot.put(format_args!(
             r#"<path d="{path}" fill="none" stroke="{stroke}" stroke-width="1.3"><title>layer {layer}</title></path>"#
         ));

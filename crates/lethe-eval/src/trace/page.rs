@@ -1,5 +1,6 @@
 //! A trace as one HTML page: text, style, script and data in one file that asks for nothing from the network.
 
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::{By, Trace, chart};
@@ -23,7 +24,7 @@ pub fn page(trace: &Trace) -> String {
         ("{{options}}", escaped(&options.join(" "))),
         ("{{slots}}", chart::slots(trace)),
         ("{{heatmap}}", chart::heatmap(trace).unwrap_or(nothing)),
-        ("{{data}}", data(trace).to_string().replace('<', "\\u003c")),
+        ("{{data}}", data(trace).replace('<', "\\u003c")),
     ];
     filled(PAGE, &parts)
 }
@@ -51,10 +52,24 @@ fn filled(template: &str, parts: &[(&str, String)]) -> String {
 }
 
 /// What the script of the page works with.
-fn data(trace: &Trace) -> Value {
+#[derive(Serialize)]
+struct Data<'a> {
+    layers: usize,
+    lanes: usize,
+    texts: Vec<&'a str>,
+    segments: Vec<Value>,
+    gone: Vec<Vec<u32>>, // [tokens], when and in which layer, one after the other
+    rounds: Vec<Value>,
+    levels: Vec<Value>,
+    needs: Vec<Value>,
+    end: &'a super::End,
+}
+
+/// [`Data`] in JSON.
+fn data(trace: &Trace) -> String {
     let texts: Vec<&str> = trace.segments.iter().flat_map(|segment| &segment.texts).map(String::as_str).collect();
     let apart = trace.rounds.iter().flat_map(|round| &round.forgot).any(|lost| lost.lane.is_some());
-    let mut gone = vec![Vec::new(); texts.len()]; // [tokens], when and in which layer, one after the other
+    let mut gone = vec![Vec::new(); texts.len()];
     for round in &trace.rounds {
         for [first, last] in round.forgot.iter().flat_map(|lost| &lost.runs) {
             for position in *first..=*last {
@@ -72,17 +87,18 @@ fn data(trace: &Trace) -> Value {
     let round = |r: &super::Round| json!([r.position, r.layer, r.before, r.after, r.trigger, r.bytes, r.dropped_mass]);
     let level = |l: &super::Level| json!([l.position, l.bytes, l.hoyer]);
     let need = |n: &super::Need| json!([n.at, n.from, n.gone]);
-    json!({
-        "layers": trace.header.layers,
-        "lanes": if apart { trace.header.kv_heads } else { 1 },
-        "texts": texts,
-        "segments": segments,
-        "gone": gone,
-        "rounds": trace.rounds.iter().map(round).collect::<Vec<_>>(),
-        "levels": trace.levels.iter().map(level).collect::<Vec<_>>(),
-        "needs": trace.needs.iter().map(need).collect::<Vec<_>>(),
-        "end": trace.end,
-    })
+    let data = Data {
+        layers: trace.header.layers,
+        lanes: if apart { trace.header.kv_heads } else { 1 },
+        texts,
+        segments,
+        gone,
+        rounds: trace.rounds.iter().map(round).collect(),
+        levels: trace.levels.iter().map(level).collect(),
+        needs: trace.needs.iter().map(need).collect(),
+        end: &trace.end,
+    };
+    serde_json::to_string(&data).expect("every key is a text")
 }
 
 /// A value without the quotes of JSON.
