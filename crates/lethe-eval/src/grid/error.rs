@@ -149,6 +149,14 @@ pub enum GridError {
         /// What is wrong.
         source: serde_json::Error,
     },
+    /// A file in another encoding, or damaged.
+    #[error("{}, line {line}: not UTF-8; mend it, or name another folder", path.display())]
+    NotUtf8 {
+        /// The file.
+        path: PathBuf,
+        /// The first such line.
+        line: usize,
+    },
     /// Results of another grid.
     #[error(
         "{} holds results of another run: {field} was {was} and is {now} now; run with the same options to go on, or name \

@@ -72,11 +72,19 @@ impl Journal {
             Err(TryLockError::WouldBlock) => return Err(GridError::Busy { path }),
             Err(TryLockError::Error(source)) => return Err(fault(source)),
         }
-        let text = std::fs::read_to_string(&path).map_err(fault)?;
-        let whole = text.rfind('\n').map_or(0, |at| at + 1);
-        file.set_len(whole as u64).map_err(fault)?;
+        // a line may be cut within a character, so bytes are cut before they are read as text
+        let mut bytes = std::fs::read(&path).map_err(fault)?;
+        let torn = bytes.len();
+        bytes.truncate(bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1));
+        let text = String::from_utf8(bytes).map_err(|e| {
+            let line = 1 + e.as_bytes()[..e.utf8_error().valid_up_to()].iter().filter(|byte| **byte == b'\n').count();
+            GridError::NotUtf8 { path: path.clone(), line }
+        })?;
+        if text.len() < torn {
+            file.set_len(text.len() as u64).map_err(fault)?;
+        }
         let mut entries = HashMap::new();
-        for entry in parse::<Entry>(&path, &text[..whole])? {
+        for entry in parse::<Entry>(&path, &text)? {
             entries.insert(Key::of(&entry.row), entry);
         }
         Ok(Journal { path, file, entries })
@@ -104,4 +112,40 @@ pub(super) fn parse<T: serde::de::DeserializeOwned>(path: &Path, text: &str) -> 
         serde_json::from_str(line).map_err(|source| GridError::Json { path: path.to_owned(), line: at + 1, source })
     };
     text.lines().enumerate().map(parse).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(id: &str) -> Entry {
+        let row = serde_json::json!({
+            "task": "sort", "id": id, "level": 0.5, "policy": "full", "budget": null, "protect": null, "spec": "full",
+            "raised": false, "right": [true], "all_right": true, "found": [], "finish": "stop", "loop": false,
+            "prompt_tokens": [10], "tokens": [40], "differs_at": null, "peak_slots": [50], "mean_slots": 30.0,
+            "final_slots": [50], "peak_bytes": 100, "mean_bytes": 50, "rounds": [0], "evicted": 0,
+            "dropped_mass_mean": 0.0, "dropped_mass_max": 0.0, "hoyer": []
+        });
+        Entry { row: serde_json::from_value(row).unwrap(), seconds: Seconds::default(), ids: vec![1, 2] }
+    }
+
+    #[test]
+    fn half_a_character_at_the_end_is_cut_off() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("journal.jsonl");
+        let mut journal = Journal::open(path.clone()).unwrap();
+        journal.add(entry("a")).unwrap();
+        drop(journal);
+        let whole = std::fs::read(&path).unwrap();
+        std::fs::write(&path, [&whole[..], b"{\"row\": \"\xe2\x82"].concat()).unwrap();
+        let mut journal = Journal::open(path.clone()).unwrap();
+        assert_eq!(journal.get(&Key::of(&entry("a").row)), Some(&entry("a")));
+        journal.add(entry("b")).unwrap();
+        drop(journal);
+        assert_eq!(Journal::open(path.clone()).unwrap().entries.len(), 2);
+
+        std::fs::write(&path, [&whole[..], b"\xff\n"].concat()).unwrap();
+        let error = Journal::open(path).unwrap_err().to_string();
+        assert!(error.contains("line 2") && error.contains("UTF-8"), "{error}");
+    }
 }

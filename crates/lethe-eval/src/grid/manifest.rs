@@ -3,11 +3,12 @@
 use std::path::Path;
 
 use lethe_model::Message;
+use lethe_policy::{Context, PolicyError, PolicySpec};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::subject::hash_texts;
-use super::{Draws, Grid, GridError, Subject, Suite};
+use super::{Draws, Fitted, Grid, GridError, Protection, Subject, Suite, fit};
 use crate::question::Question;
 
 /// Everything that results depend on, and what identifies it.
@@ -44,7 +45,14 @@ pub struct Manifest {
     pub budgets: Vec<String>,
     /// Protection of the prompt.
     pub protect: Vec<String>,
+    /// The policies with all their options, those that nobody named too, at [`SLOTS`] slots beyond a prompt of none: rows of
+    /// one folder have the same defaults. Empty where an earlier version wrote it.
+    #[serde(default)]
+    pub resolved: Vec<String>,
 }
+
+/// The budget under which [`Manifest::resolved`] tells options.
+pub const SLOTS: usize = 1024;
 
 /// Questions of one task.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -58,7 +66,7 @@ pub struct Task {
     pub slots: Option<[usize; 2]>,
     /// How many there are.
     pub problems: usize,
-    /// SHA-256 of their texts and limits.
+    /// SHA-256 of their texts, limits and right answers.
     pub sha256: String,
 }
 
@@ -77,20 +85,33 @@ impl Task {
     }
 }
 
-/// All that is asked, as one text.
+/// All that is asked, and what is right, as one text.
 fn text(question: &Question) -> String {
     let said = |message: &Message| format!("{}: {}\n", message.role, message.content);
     let turn = |(messages, limit): (&Vec<Message>, &usize)| -> String {
         messages.iter().map(said).collect::<String>() + &format!("{limit}\n")
     };
     let turns: String = question.turns.iter().zip(&question.max_tokens).map(turn).collect();
-    format!("{}\n{turns}", question.id)
+    format!("{}\n{turns}{:?}\n", question.id, question.grader)
+}
+
+/// A policy with all its options. They may depend on the model, but not on how much runs at once.
+fn resolved(policy: &PolicySpec, layers: usize) -> Result<String, PolicyError> {
+    let context = Context { layers, slots_per_layer: 1 << 20, max_num_seqs: 1, max_positions: 1 << 20 };
+    let Fitted { policy, .. } = fit(policy, 0, SLOTS, Protection::On, &context)?;
+    let options = policy.build(&context)?.options();
+    let options: Vec<String> = options.into_iter().map(|(key, value)| format!("{key}={value}")).collect();
+    Ok(format!("{}:{}", policy.name(), options.join(",")))
 }
 
 impl Manifest {
     /// Of a grid that is about to run.
     pub(super) fn new(grid: &Grid, subject: &Subject) -> Result<Manifest, GridError> {
         let (_, template) = subject.speech()?;
+        let resolve = |policy: &PolicySpec| {
+            resolved(policy, subject.model.config.n_layers)
+                .map_err(|source| GridError::Unfit { policy: policy.to_string(), source })
+        };
         Ok(Manifest {
             lethe: env!("CARGO_PKG_VERSION").to_owned(),
             commit: std::env::var("LETHE_COMMIT").ok().filter(|commit| !commit.is_empty()),
@@ -107,6 +128,7 @@ impl Manifest {
             policies: grid.policies.iter().map(ToString::to_string).collect(),
             budgets: grid.budgets.iter().map(ToString::to_string).collect(),
             protect: grid.protections.iter().map(ToString::to_string).collect(),
+            resolved: grid.policies.iter().map(resolve).collect::<Result<_, _>>()?,
         })
     }
 
@@ -163,4 +185,41 @@ fn difference(was: &Value, now: &Value) -> [String; 2] {
         return [was.to_string(), now.to_string()];
     }
     [was.to_string(), now.to_string()]
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::answers::Answers;
+
+    #[test]
+    fn options_that_nobody_named_are_told() {
+        let told = |policy: &str| resolved(&PolicySpec::parse(policy).unwrap(), 6).unwrap();
+        assert!(told("recency").starts_with("recency:") && told("recency").contains("sinks="), "{}", told("recency"));
+        assert_ne!(told("lethe"), told("lethe:half_life=17"));
+        for info in lethe_policy::registry().into_iter().filter(|info| !["full", "auto"].contains(&info.name)) {
+            assert!(told(info.name).contains('='), "{}", info.name);
+        }
+    }
+
+    #[test]
+    fn other_answers_are_another_task() {
+        let suite = |right: &str| Suite {
+            task: "t".into(),
+            level: None,
+            slots: None,
+            questions: vec![Question {
+                task: "t".into(),
+                id: "1".into(),
+                turns: vec![vec![Message::new("user", "1+1?")]],
+                max_tokens: vec![9],
+                grader: Arc::new(Answers { right: vec![right.into()] }),
+            }],
+        };
+        let hash = |right| Task::new(&suite(right), 1).sha256;
+        assert_eq!(hash("2"), hash("2"));
+        assert_ne!(hash("2"), hash("3"));
+    }
 }

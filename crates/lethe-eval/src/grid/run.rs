@@ -64,12 +64,20 @@ impl Grid {
 
         let total = self.len();
         let start = Progress { done: 0, kept: 0, total, tokens: 0 };
-        let mut run = Run { grid: self, questions, journal: &mut journal, told: &mut progress, at: start };
+        let mut run = Run {
+            grid: self,
+            context: &context,
+            questions,
+            journal: &mut journal,
+            known: HashMap::new(),
+            told: &mut progress,
+            at: start,
+        };
         run.at.kept = run.there()?;
         run.at.done = run.at.kept;
         (run.told)(run.at);
         run.full(&mut core)?;
-        run.others(&mut core, &context)?;
+        run.others(&mut core)?;
 
         let (mut results, mut timings) = (String::new(), String::from(TIMINGS_HEAD));
         let mut rows = Vec::new();
@@ -162,8 +170,10 @@ pub(super) fn write(path: &Path, text: &str) -> Result<(), GridError> {
 /// One call of [`Grid::run`].
 struct Run<'a> {
     grid: &'a Grid,
+    context: &'a Context,
     questions: Vec<Asked<'a>>,
     journal: &'a mut Journal,
+    known: HashMap<(Setting, usize, usize), Fitted>, // by setting, prompt and slots of full beyond it
     told: &'a mut dyn FnMut(Progress),
     at: Progress,
 }
@@ -177,10 +187,39 @@ struct Wanted {
 
 impl Run<'_> {
     /// Rows of this grid that are there.
-    fn there(&self) -> Result<usize, GridError> {
-        let settings = self.grid.all_settings()?;
-        let there = |asked: &Asked<'_>| settings.iter().filter(|s| self.journal.get(&asked.key(s)).is_some()).count();
-        Ok(self.questions.iter().map(there).sum())
+    fn there(&mut self) -> Result<usize, GridError> {
+        let (full, settings, mut there) = (Setting::full()?, self.grid.settings(), 0);
+        for question in 0..self.questions.len() {
+            if self.journal.get(&self.questions[question].key(&full)).is_none() {
+                continue;
+            }
+            there += 1;
+            for setting in &settings {
+                let fitted = self.fitted(question, setting, &full)?;
+                there += usize::from(self.has(question, setting, &fitted));
+            }
+        }
+        Ok(there)
+    }
+
+    /// The setting's policy for a question that `full` has answered.
+    fn fitted(&mut self, question: usize, setting: &Setting, full: &Setting) -> Result<Fitted, GridError> {
+        let asked = &self.questions[question];
+        let whole = self.journal.get(&asked.key(full)).map_or(0.0, |entry| entry.row.beyond_prompt()) as usize;
+        let prompt = asked.talk.prompts();
+        let key = (setting.clone(), prompt, setting.limit.map_or(0, |(budget, _)| budget.slots(whole)));
+        if let Some(fitted) = self.known.get(&key) {
+            return Ok(fitted.clone());
+        }
+        let fitted = fitted(setting, prompt, whole, self.context)?;
+        self.known.insert(key, fitted.clone());
+        Ok(fitted)
+    }
+
+    /// Whether the row of a setting is there. One of another policy is none: budgets may have been fitted otherwise then.
+    fn has(&self, question: usize, setting: &Setting, fitted: &Fitted) -> bool {
+        let entry = self.journal.get(&self.questions[question].key(setting));
+        entry.is_some_and(|entry| entry.row.spec == fitted.policy.to_string())
     }
 
     /// Asks what `full` has not answered yet.
@@ -197,27 +236,17 @@ impl Run<'_> {
     }
 
     /// Asks what the other settings have not answered yet, question by question.
-    fn others(&mut self, core: &mut Core<CpuBackend>, context: &Context) -> Result<(), GridError> {
+    fn others(&mut self, core: &mut Core<CpuBackend>) -> Result<(), GridError> {
         let (full, settings) = (Setting::full()?, self.grid.settings());
-        let mut known: HashMap<(usize, usize, usize), Fitted> = HashMap::new(); // by setting, prompt and slots
         let mut wanted: Vec<Wanted> = Vec::new();
-        for (question, asked) in self.questions.iter().enumerate() {
-            let whole = self.journal.get(&asked.key(&full)).map_or(0.0, |entry| entry.row.beyond_prompt()) as usize;
-            let prompt = asked.talk.prompts();
+        for question in 0..self.questions.len() {
             let mut same: BTreeMap<String, usize> = BTreeMap::new(); // the run of this question with that policy
-            for (at, setting) in settings.iter().enumerate() {
-                if self.journal.get(&asked.key(setting)).is_some() {
+            for setting in &settings {
+                let fitted = self.fitted(question, setting, &full)?;
+                if self.has(question, setting, &fitted) {
                     continue;
                 }
-                let slots = setting.limit.map_or(0, |(budget, _)| budget.slots(whole));
-                let Fitted { policy, raised } = match known.get(&(at, prompt, slots)) {
-                    Some(fitted) => fitted.clone(),
-                    None => {
-                        let fitted = fitted(setting, prompt, whole, context)?;
-                        known.insert((at, prompt, slots), fitted.clone());
-                        fitted
-                    }
-                };
+                let Fitted { policy, raised } = fitted;
                 let run = *same.entry(policy.to_string()).or_insert_with(|| {
                     wanted.push(Wanted { question, policy, settings: Vec::new() });
                     wanted.len() - 1

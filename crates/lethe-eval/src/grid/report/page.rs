@@ -1,7 +1,7 @@
 //! The page around the charts.
 
 use super::chart::{Chart, Line, Point};
-use crate::grid::summary::markdown::{FAMILIES, RIGHT, RISK};
+use crate::grid::summary::markdown::{DRAWN, FAMILIES, RIGHT, RISK};
 use crate::grid::summary::table::{Table, escaped};
 use crate::grid::{Cell, FamilyOfCells, Protection, Summary};
 
@@ -23,6 +23,9 @@ pub(in crate::grid) fn page(summary: &Summary) -> String {
     let right = summary.right_tables();
     if !right.is_empty() {
         body += &format!("<h2>Right answers</h2>\n<p>{}</p>\n", prose(RIGHT));
+        if summary.manifest.draws.is_some() {
+            body += &format!("<p>{}</p>\n", prose(DRAWN));
+        }
         body += &right.iter().map(open).collect::<String>();
         body += &format!("<h2>Family by family</h2>\n<p>{}</p>\n", prose(FAMILIES));
         body += &summary.family_tables().iter().map(open).collect::<String>();

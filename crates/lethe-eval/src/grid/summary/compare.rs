@@ -26,12 +26,14 @@ pub struct Comparison {
     pub p: f64,
     /// The same, adjusted by Holm over all comparisons of the family.
     pub adjusted: f64,
+    /// Whether either side held more than asked on some questions: then they differ in more than the policy.
+    pub raised: bool,
 }
 
 impl Comparison {
-    /// Whether the difference counts, with 5 % for the whole family.
+    /// Whether the difference counts, with 5 % for the whole family: never where either side held more than asked.
     pub fn significant(&self) -> bool {
-        self.adjusted < 0.05
+        !self.raised && self.adjusted < 0.05
     }
 }
 
@@ -88,5 +90,6 @@ fn pair(with: &str, answers: &Answers<'_>, other: &Answers<'_>, seed: u64) -> Op
     let difference = differences.iter().sum::<f64>() / differences.len() as f64;
     let drawn = both.keys().any(|(_, _, sample)| sample.is_some());
     let p = if drawn { sign_flip(&differences, RESAMPLES, seed) } else { mcnemar(won, lost) };
-    Some(Comparison { with: with.to_owned(), difference, interval, won, lost, p, adjusted: p })
+    let raised = answers.values().chain(other.values()).any(|row| row.raised);
+    Some(Comparison { with: with.to_owned(), difference, interval, won, lost, p, adjusted: p, raised })
 }

@@ -1,7 +1,7 @@
 //! The summary as Markdown.
 
 use super::Summary;
-use super::table::Table;
+use super::table::{Table, marked};
 
 pub(in crate::grid) const RIGHT: &str = "Percent of problems answered rightly, with Wilson's 95 % interval. A budget is the most slots \
 beyond the prompt that a layer may hold, interval included, or a share of what full held there. `~`: not exercised, something was \
@@ -9,12 +9,12 @@ forgotten on fewer than 90 % of the problems. `^`: raised, the policy's smallest
 the shares held are below.";
 
 pub(in crate::grid) const FAMILIES: &str = "Differences are in points, on the same problems: paired bootstrap 95 % interval, problems won \
-and lost, and the exact McNemar p adjusted by Holm over all comparisons of the table; `*` marks those below .05. Held is what was \
+and lost, and the exact McNemar p adjusted by Holm over all comparisons of the table; `*` marks those below .05 where neither side is raised. Held is what was \
 achieved, over the slots that full held beyond the prompt at its end: mean over steps, and the most ever, both means over problems \
 and layers. Length is that of the answers over full's. Answers that were cut off or loop count as wrong. Differs at: median of the \
 first token that is not full's.";
 
-pub(in crate::grid) const RISK: &str = "Area under the curve with DeLong's 95 % interval, all tasks together: .5 is no better than a coin; \
+pub(in crate::grid) const RISK: &str = "Area under the curve with DeLong's 95 % interval where each question has one answer, all tasks together: .5 is no better than a coin; \
 below .5 the larger number belongs to right answers. These numbers differ between tasks and grow with the length of an answer, and \
 wrong answers are often longer: an area says what could be told once the answer is there, not why.";
 
@@ -25,9 +25,15 @@ test over questions, since answers to one question are no independent evidence."
 impl Summary {
     /// `summary.md`: what was run, right answers, each family of comparisons, what foretells wrong answers.
     pub fn markdown(&self) -> String {
-        let titled = |table: &Table| format!("\n### {}\n\n{}", table.title, table.markdown());
+        let titled = |table: &Table| format!("\n### {}\n\n{}", marked(&table.title), table.markdown());
         let whole = self.whole_table();
-        let mut text = format!("# {}\n\n{}\n\n## {}\n\n{}", self.title(), self.source(), whole.title, whole.markdown());
+        let mut text = format!(
+            "# {}\n\n{}\n\n## {}\n\n{}",
+            marked(&self.title()),
+            marked(&self.source()),
+            whole.title,
+            whole.markdown()
+        );
         let right = self.right_tables();
         if !right.is_empty() {
             text += &format!("\n## Right answers\n\n{RIGHT}\n");

@@ -227,6 +227,56 @@ mod tests {
     }
 
     #[test]
+    fn a_raised_budget_makes_no_difference_count() {
+        let mut rows = Vec::new();
+        for id in 0..20 {
+            rows.push(row(id, None, true, 40, 40));
+            rows.push(Row { raised: id == 3, ..row(id, Some(("a", "20")), false, 60, 20) });
+            rows.push(row(id, Some(("b", "20")), true, 40, 10));
+        }
+        let summary = Summary::new(manifest(&["a", "b"]), &rows, &["full".to_owned(), "a".to_owned()]);
+        let [a, b] = &summary.families[0].cells[..] else { panic!("two policies") };
+        for comparison in [&a.comparisons[0], &b.comparisons[1]] {
+            assert!(comparison.adjusted < 0.001 && comparison.raised && !comparison.significant(), "{comparison:?}");
+        }
+        assert!(!b.comparisons[0].raised);
+        let text = summary.markdown();
+        assert!(text.contains("p <.001 |") && !text.contains("p <.001*"), "{text}");
+    }
+
+    #[test]
+    fn answers_that_are_drawn_are_said_to_be() {
+        let mut rows = Vec::new();
+        for (id, sample) in (0..20).flat_map(|id| [(id, 0), (id, 1)]) {
+            let drawn = |row: Row| Row { sample: Some(sample), ..row };
+            rows.push(drawn(row(id, None, true, 40, 40)));
+            rows.push(drawn(row(id, Some(("a", "20")), id < 10, 60, 20)));
+        }
+        let manifest = Manifest { draws: Some(crate::grid::Draws::new(2)), ..manifest(&["a"]) };
+        let summary = Summary::new(manifest, &rows, &["full".to_owned()]);
+        let (text, page) = (summary.markdown(), summary.html());
+        for said in [&text, &page] {
+            assert!(said.contains("sign-flip") && said.contains("pass@2"), "{said}");
+            assert!(said.contains("1.00") && !said.contains("1.00 ["), "areas without intervals: {said}");
+        }
+    }
+
+    #[test]
+    fn names_from_files_stay_in_their_line() {
+        let name = "a|b\n# c <script>";
+        let rows: Vec<Row> = (0..4)
+            .flat_map(|id| [row(id, None, true, 40, 40), row(id, Some(("a", "20")), true, 60, 20)])
+            .map(|row| Row { task: name.into(), ..row })
+            .collect();
+        let mut manifest = manifest(&["a"]);
+        manifest.tasks[0].task = name.into();
+        let summary = Summary::new(manifest, &rows, &["full".to_owned()]);
+        let text = summary.markdown();
+        assert!(text.contains("| a\\|b\\n# c &lt;script> |"), "{text}");
+        assert!(!text.contains("<script") && !text.lines().any(|line| line.starts_with("# c")), "{text}");
+    }
+
+    #[test]
     fn two_baselines_are_compared_once() {
         let summary = summary(&["a", "b"]);
         for cell in &summary.families[0].cells {

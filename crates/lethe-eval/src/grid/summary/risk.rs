@@ -28,6 +28,9 @@ pub struct Risk {
     pub answers: usize,
     /// Wrong ones.
     pub wrong: usize,
+    /// Whether several answers to each question were drawn: then the intervals below say too little, since answers to one
+    /// question are no independent evidence.
+    pub drawn: bool,
     /// In the order of [`PREDICTORS`]; `None` where it is the same for all answers, or hardly any is right or wrong.
     pub auc: [Option<Auc>; PREDICTORS.len()],
 }
@@ -40,7 +43,14 @@ impl Risk {
             let varies = values.iter().any(|value| *value != values[0]);
             if varies { auc(&values, &wrong) } else { None }
         });
-        let (policy, budget) = (policy.to_owned(), budget.to_owned());
-        Risk { policy, budget, protect, answers: wrong.len(), wrong: wrong.iter().filter(|w| **w).count(), auc }
+        Risk {
+            policy: policy.to_owned(),
+            budget: budget.to_owned(),
+            protect,
+            answers: wrong.len(),
+            wrong: wrong.iter().filter(|w| **w).count(),
+            drawn: answers.keys().any(|(_, _, sample)| sample.is_some()),
+            auc,
+        }
     }
 }

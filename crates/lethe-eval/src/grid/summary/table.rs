@@ -21,7 +21,7 @@ impl Table {
     /// As Markdown, without its title.
     pub(in crate::grid) fn markdown(&self) -> String {
         let line = |cells: &[String]| {
-            format!("| {} |\n", cells.iter().map(|cell| cell.replace('|', "\\|")).collect::<Vec<_>>().join(" | "))
+            format!("| {} |\n", cells.iter().map(|cell| marked(cell)).collect::<Vec<_>>().join(" | "))
         };
         let mut text = line(&self.columns) + &"|---".repeat(self.columns.len()) + "|\n";
         self.rows.iter().for_each(|row| text += &line(row));
@@ -47,6 +47,21 @@ impl Table {
     }
 }
 
+/// Text that means itself in a line of Markdown, in cells too: names come from files. A `<` that begins no tag stays.
+pub(in crate::grid) fn marked(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut chars = text.chars().peekable();
+    while let Some(c) = chars.next() {
+        match c {
+            '|' => out += "\\|",
+            '<' if chars.peek().is_some_and(|next| next.is_alphabetic() || "/!?".contains(*next)) => out += "&lt;",
+            c if c.is_control() => out.extend(c.escape_debug()),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
 /// Text that means itself in HTML, in attributes too.
 pub(in crate::grid) fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
@@ -60,7 +75,9 @@ mod tests {
     fn cells_mean_themselves() {
         let mut table = Table::new("t", ["a", "b|c"]);
         table.rows.push(vec!["<x>".into(), "1|2 & \"3\"".into()]);
-        assert_eq!(table.markdown(), "| a | b\\|c |\n|---|---|\n| <x> | 1\\|2 & \"3\" |\n");
+        assert_eq!(table.markdown(), "| a | b\\|c |\n|---|---|\n| &lt;x> | 1\\|2 & \"3\" |\n");
+        assert_eq!(marked("a\n# b\t</p>"), "a\\n# b\\t&lt;/p>");
+        assert_eq!(marked("p <.001*, 3 < 4"), "p <.001*, 3 < 4");
         let html = table.html();
         assert!(html.contains("<th scope=\"row\">&lt;x&gt;</th><td>1|2 &amp; &quot;3&quot;</td>"), "{html}");
     }

@@ -76,7 +76,10 @@ impl Summary {
             let wrong = format!("{}/{}", risk.wrong, risk.answers);
             let mut row = vec![risk.policy.clone(), risk.budget.clone(), risk.protect.to_string(), wrong];
             row.extend(risk.auc.iter().map(|auc| {
-                let text = auc.map(|a| format!("{:.2} [{:.2}, {:.2}]", a.area, a.interval.low, a.interval.high));
+                let text = auc.map(|a| match risk.drawn {
+                    true => format!("{:.2}", a.area),
+                    false => format!("{:.2} [{:.2}, {:.2}]", a.area, a.interval.low, a.interval.high),
+                });
                 text.unwrap_or_default()
             }));
             table.rows.push(row);
