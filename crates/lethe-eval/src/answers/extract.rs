@@ -1,9 +1,12 @@
 //! Finds the answers in what a model wrote.
 
 use super::lexer::closing;
+use super::value::Value;
 
 /// Boxes, headings and the like that are looked at in one text.
 const MOST: usize = 10_000;
+/// Words of a unit, as in `12 miles per hour`.
+const MOST_WORDS: usize = 4;
 
 /// What follows the thinking; nothing of a text whose thinking never closes.
 pub fn after_thinking(text: &str) -> &str {
@@ -25,8 +28,8 @@ pub fn extract(text: &str, count: usize) -> Vec<Option<String>> {
     let said = after_thinking(text);
     let boxes = boxes(said);
     if count == 1 {
-        let found = boxes.last().map(|(_, inner)| *inner);
-        return vec![found.or_else(|| hashed(said)).or_else(|| last_number(said)).map(str::to_owned)];
+        let found = boxes.last().map(|(_, inner)| *inner).or_else(|| hashed(said)).map(str::to_owned);
+        return vec![found.or_else(|| last_number(said))];
     }
     if let Some(found) = under_headings(said, &boxes, count) {
         return found;
@@ -65,16 +68,22 @@ pub fn boxes(text: &str) -> Vec<(usize, &str)> {
     found
 }
 
-/// The rest of the last line that begins with `####` and a number. Other such lines are headings.
+/// The rest of the last line that begins with `####` and goes on with a number and at most its unit, or a formula. Other
+/// such lines are headings.
 fn hashed(text: &str) -> Option<&str> {
-    let numeric = |rest: &&str| {
-        rest.trim_start_matches(['-', '+', '$', '\\', '.', '*', ' ']).starts_with(|c: char| c.is_ascii_digit())
+    let answers = |rest: &&str| {
+        let bare = rest.trim_start_matches(['-', '+', '−', '$', '\\', '.', '(', '[', ' ']);
+        let command = rest.contains('\\') && ["frac", "dfrac", "tfrac", "sqrt"].iter().any(|c| bare.starts_with(c));
+        let numeric = command || bare.starts_with(|c: char| c.is_ascii_digit());
+        let words = rest.split_whitespace().filter(|word| word.starts_with(char::is_alphabetic)).count();
+        numeric && words <= MOST_WORDS && Value::read(rest, true).wordless()
     };
-    text.lines().rev().find_map(|line| line.trim_start().strip_prefix("####").map(str::trim).filter(numeric))
+    let rests = text.lines().rev().take(MOST).filter_map(|line| line.trim_start().strip_prefix("####"));
+    rests.map(|rest| rest.trim().trim_matches('*').trim()).find(answers)
 }
 
 /// The last number of a text with its sign, decimals, separators of thousands, denominator or minutes.
-fn last_number(text: &str) -> Option<&str> {
+fn last_number(text: &str) -> Option<String> {
     let bytes = text.as_bytes();
     let end = bytes.iter().rposition(u8::is_ascii_digit)? + 1;
     let digit = |at: usize| bytes.get(at).is_some_and(u8::is_ascii_digit);
@@ -89,8 +98,20 @@ fn last_number(text: &str) -> Option<&str> {
             break;
         }
     }
-    let signed = start > 0 && bytes[start - 1] == b'-' && (start == 1 || !bytes[start - 2].is_ascii_alphanumeric());
-    text.get(start - usize::from(signed)..end)
+    let sign = if negative(text.get(..start)?) { "-" } else { "" };
+    text.get(start..end).map(|number| format!("{sign}{number}"))
+}
+
+/// Whether what stands before a number ends in its minus: any dash, perhaps with the sign of money behind it, that joins the
+/// number to nothing. Where white space follows the dash it may be a bullet or a pause, unless the text calls for a value.
+fn negative(before: &str) -> bool {
+    let money = before.trim_end_matches(['$', '\\', ' ']);
+    let spaced = before[money.len()..].contains(' ');
+    let Some(joined) = money.strip_suffix(['-', '−', '–', '‑', '—']) else { return false };
+    if spaced {
+        return joined.trim_end_matches(['$', '\\', ' ']).ends_with(['=', ':', '≈']);
+    }
+    !joined.ends_with(|c: char| c.is_alphanumeric() || matches!(c, ')' | ']' | '}'))
 }
 
 /// The last box under the heading of each problem, where every box stands under one and they leave no doubt: every problem
@@ -166,6 +187,27 @@ mod tests {
             ("#### ", "-"),
             ("#### 7\n#### Remarks\nIt took 3 steps.", "7"),
             ("#### Step 1: add\nIt is 5.", "5"),
+            ("The answer is −7.", "-7"),
+            ("-$7", "-7"),
+            (r"It is −\$7.", "-7"),
+            ("x = - 7", "-7"),
+            ("so $-7$", "-7"),
+            ("apples:\n- 7 red", "7"),
+            ("It is done — 7", "7"),
+            ("from 5–7", "7"),
+            ("from $5-$7", "7"),
+            ("f(2)-7", "7"),
+            ("10 - 7", "7"),
+            ("#### 1. Add ...\n#### 2. Final answer\nThe total is 42.", "42"),
+            ("#### 2) Final answer\nThe total is 42.", "42"),
+            ("#### 1 Work out the cost of all\nIt is 42.", "42"),
+            ("#### **42**\nThat took 3 steps.", "42"),
+            ("#### $42 dollars\nIn 3 steps.", "$42 dollars"),
+            ("#### 12 miles per hour\nIn 3 steps.", "12 miles per hour"),
+            ("#### \\frac{1}{2}\nIn 3 steps.", "\\frac{1}{2}"),
+            ("#### 2x + 1\nIn 3 steps.", "2x + 1"),
+            ("#### 2024-10-13\nIn 3 steps.", "2024-10-13"),
+            ("#### -3\nIn 3 steps.", "-3"),
         ] {
             assert_eq!(said(text, 1), [answer], "{text}");
         }

@@ -5,25 +5,31 @@
 //! otherwise letter by letter but for case and spacing. Whatever the text, marking ends soon and never fails.
 
 mod clock;
+mod dashed;
 mod expression;
 mod extract;
 mod fraction;
 mod lexer;
+mod named;
 mod polynomial;
 mod quantity;
 mod ratio;
+mod units;
 mod value;
 
 pub use extract::{after_thinking, boxes, extract};
 
 use crate::question::{Grade, Grader};
-use value::Value;
+use value::{Value, as_dashed};
 
 /// Whether `found` says the same as `answer`, the right one. Empty answers are never the same.
 pub fn same(answer: &str, found: &str) -> bool {
     let (answer, found) = (answer.trim(), found.trim());
     if answer.is_empty() || found.is_empty() {
         return false;
+    }
+    if let Some((answer, found)) = as_dashed(answer, found) {
+        return answer == found;
     }
     answer == found || Value::read(answer, false).equals(&Value::read(found, true))
 }
@@ -94,6 +100,23 @@ mod tests {
             ("3", r"\{3\}"),
             ("12", r"{12}"),
             ("f'(x)", "f'(x)"),
+            ("2024-10-13", "2024–10–13"),
+            ("3-2", r"\text{3 - 2}"),
+            ("7", "10 - 3"),
+            ("17", "12 + 5 = 17"),
+            ("12", r"3 \times 4 = 12"),
+            ("7", "12-5 = 7"),
+            ("10", "f(3) = 10"),
+            ("10", r"\text{Total cost} = \$10"),
+            ("55", "a_{10} = 55"),
+            (r"\pi", "pi"),
+            ("xy", r"y \cdot x"),
+            ("A B C", "a  b c."),
+            ("no", "No."),
+            ("Yes", "Yes!"),
+            ("6", "6km"),
+            ("6", "6 kg"),
+            ("6", "6 apples!"),
         ] {
             assert!(same(answer, found), "{answer} and {found}");
         }
@@ -127,6 +150,38 @@ mod tests {
             ("5 million", "5"),
             ("f'(x)", "f(x)"),
             ("x < 3", "x > 3"),
+            ("2024-10-13", "2024-11-12"),
+            ("2024-12-10", "2024-11-11"),
+            ("2001", "2024-10-13"),
+            ("3-2", "1"),
+            ("1", "3-2"),
+            ("3–5", "-2"),
+            ("-2", "3–5"),
+            ("-2", "3-5 km"),
+            ("A-B-C", "A-C-B"),
+            ("A B C", "C B A"),
+            ("no", "on"),
+            ("on", r"\text{no}"),
+            ("6xyz", "6"),
+            ("6", "6xyz"),
+            ("6xyz", "6abc"),
+            ("2 ab", "2 cd"),
+            ("5!", "5"),
+            ("5", "5!"),
+            ("n", "n!"),
+            ("x+1", "(x+1)!"),
+            ("5", "5 squared"),
+            ("5", "5 times x"),
+            ("5", "5 dozen"),
+            ("5", "5 hundred"),
+            ("5", r"5 \text{ hundred}"),
+            ("5", "twice 5"),
+            ("5", "half of 5"),
+            ("10", "2x = 10"),
+            ("2x = 10", "10"),
+            ("10", "x + 3 = 10"),
+            ("18", "12 + 5 = 18"),
+            ("8", "12-5 = 8"),
         ] {
             assert!(!same(answer, found), "{answer} and {found}");
         }

@@ -1,8 +1,10 @@
 //! Numbers with what people write around them: money, percent, degrees, units in words.
 
+use super::dashed::dashed;
 use super::expression;
 use super::fraction::Fraction;
 use super::lexer::{Piece, Token};
+use super::units::known_unit;
 
 /// A plain number. What it counts is not compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,14 +36,57 @@ fn near(a: Fraction, b: Fraction) -> bool {
 }
 
 /// Words before a number that change what it says.
-const CHANGING: [&str; 12] =
-    ["not", "no", "less", "more", "least", "most", "over", "under", "than", "minus", "negative", "between"];
-/// Words after a number that are no unit.
-const NO_UNITS: [&str; 8] = ["am", "pm", "or", "and", "to", "million", "billion", "thousand"];
-/// Units of one and two letters that are taken for such without a space before them.
-const SHORT_UNITS: [&str; 24] = [
-    "km", "cm", "mm", "kg", "mg", "ml", "mL", "hr", "ft", "in", "lb", "oz", "mi", "yd", "ms", "mph", "th", "st", "nd",
-    "rd", "kW", "Hz", "pt", "qt",
+const CHANGING: [&str; 25] = [
+    "not",
+    "no",
+    "less",
+    "more",
+    "least",
+    "most",
+    "over",
+    "under",
+    "than",
+    "minus",
+    "negative",
+    "between",
+    "plus",
+    "twice",
+    "thrice",
+    "half",
+    "third",
+    "quarter",
+    "double",
+    "triple",
+    "square",
+    "cube",
+    "root",
+    "times",
+    "factorial",
+];
+/// Words after a number that are no unit; those of amounts may have an `s`.
+const NO_UNITS: [&str; 22] = [
+    "am",
+    "pm",
+    "or",
+    "and",
+    "to",
+    "than",
+    "dozen",
+    "hundred",
+    "thousand",
+    "million",
+    "billion",
+    "trillion",
+    "squared",
+    "cubed",
+    "times",
+    "plus",
+    "minus",
+    "factorial",
+    "choose",
+    "over",
+    "divided",
+    "multiplied",
 ];
 /// Units of one letter, where an unknown is unlikely.
 const LETTER_UNITS: [&str; 8] = ["m", "g", "s", "h", "L", "l", "W", "J"];
@@ -56,6 +101,9 @@ pub(super) fn quantity(pieces: &[Piece], lenient: bool) -> Option<Quantity> {
     let end = pieces.iter().position(ends).unwrap_or(pieces.len());
     let (number, unit) = pieces.split_at(end);
     if !number.iter().any(|p| matches!(p.token, Token::Number(_))) {
+        return None;
+    }
+    if dashed(number) {
         return None;
     }
     let value = expression::value(number)?.as_number()?;
@@ -87,9 +135,8 @@ fn unit_or_nothing(pieces: &[Piece], lenient: bool) -> bool {
     let starts = match &first.token {
         Token::Text(text) => !has_no_unit(text),
         Token::Letters(word) if word.chars().count() == 1 => lenient && LETTER_UNITS.contains(&word.as_str()),
-        Token::Letters(word) if word.chars().count() == 2 => {
-            !has_no_unit(word) && (first.spaced || SHORT_UNITS.contains(&word.as_str()))
-        }
+        // Letters could be unknowns, two of them even after a space; `of` is what comes between a share and its whole.
+        Token::Letters(word) if !first.spaced || word.chars().count() == 2 => known_unit(word) || word == "of",
         Token::Letters(word) => !has_no_unit(word) && expression::unknown(word),
         _ => false,
     };
@@ -107,7 +154,10 @@ fn unit_or_nothing(pieces: &[Piece], lenient: bool) -> bool {
 }
 
 fn has_no_unit(text: &str) -> bool {
-    text.split_whitespace().any(|word| NO_UNITS.contains(&word.to_lowercase().as_str()))
+    text.split_whitespace().any(|word| {
+        let word = word.to_lowercase();
+        NO_UNITS.contains(&word.as_str()) || word.strip_suffix('s').is_some_and(|one| NO_UNITS.contains(&one))
+    })
 }
 
 /// The tokens without `°`, `^\circ` and `^{\circ}`.
@@ -158,6 +208,10 @@ mod tests {
             (r"2\frac{1}{2} \text{ hours}", Fraction::new(5, 2)),
             ("21st", n(21)),
             ("€5", n(5)),
+            ("5km", n(5)),
+            ("5hours", n(5)),
+            ("5 apples", n(5)),
+            ("7 lbs", n(7)),
         ] {
             assert_eq!(of(text), value, "{text}");
         }
@@ -179,6 +233,20 @@ mod tests {
             "x",
             "sin 3",
             "5 + x",
+            "6xyz",
+            "2 ab",
+            "5 squared",
+            "5 times x",
+            "5 dozen",
+            "5 hundreds",
+            r"5 \text{ trillion}",
+            "5 more than x",
+            "twice 5",
+            "half of 5",
+            "square root of 5",
+            "3-5 km",
+            "about 3–5",
+            "30°-60°",
         ] {
             assert_eq!(of(text), None, "{text}");
         }

@@ -1,8 +1,10 @@
 //! What an answer says: a number, a formula, a time, several of these in brackets or without, or plain text.
 
 use super::clock::{Clock, clock};
+use super::dashed::dashed;
 use super::expression;
 use super::lexer::{Piece, Token, tokens};
+use super::named::named;
 use super::quantity::{Quantity, quantity};
 use super::ratio::Ratio;
 
@@ -16,8 +18,10 @@ pub(super) enum Value {
     Quantity(Quantity),
     Clock(Clock),
     Formula(Ratio),
-    /// `left = right`.
-    Equation(Box<Value>, Box<Value>),
+    /// Letters alone, as text, that are also a product of unknowns. Among themselves they are text: `no` is not `on`.
+    Letters(String, Ratio),
+    /// `left = right`, and whether that gives a value to what stands on the left, or works out what does.
+    Equation(Box<Value>, Box<Value>, bool),
     /// Several things in any order: a set, or a list without brackets.
     Set(Vec<Value>),
     /// Several things in their order, and the brackets around them.
@@ -38,36 +42,49 @@ impl Value {
     /// Whether `found` says the same.
     pub(super) fn equals(&self, found: &Value) -> bool {
         match (self, found) {
-            (Value::Equation(a, b), Value::Equation(c, d)) => {
+            (Value::Equation(a, b, _), Value::Equation(c, d, _)) => {
                 a.equals(c) && b.equals(d) || a.equals(d) && b.equals(c) || same_equation([a, b], [c, d])
             }
-            (Value::Equation(left, right), other) if left.names() => right.equals(other),
-            (other, Value::Equation(left, right)) if left.names() => other.equals(right),
+            (Value::Equation(_, right, true), other) => right.equals(other),
+            (other, Value::Equation(_, right, true)) => other.equals(right),
             (Value::Quantity(a), Value::Quantity(b)) => a.equals(b),
             (Value::Clock(a), Value::Clock(b)) => a == b,
-            (Value::Formula(a), Value::Formula(b)) => a.equals(b),
+            (Value::Formula(a), Value::Formula(b) | Value::Letters(_, b)) => a.equals(b),
+            (Value::Letters(_, a), Value::Formula(b)) => a.equals(b),
             (Value::Set(a), Value::Set(b)) => same_items(a, b),
             (Value::Tuple(open, a, close), Value::Tuple(other_open, b, other_close)) => {
                 let items = a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.equals(b));
                 items && (open, close) == (other_open, other_close)
             }
-            (Value::Text(a), Value::Text(b)) => a == b,
+            (Value::Text(a) | Value::Letters(a, _), Value::Text(b) | Value::Letters(b, _)) => a == b,
             _ => false,
         }
     }
 
-    /// Whether it can be the name of what an equation gives a value to.
-    fn names(&self) -> bool {
-        matches!(self, Value::Text(_) | Value::Formula(_))
+    /// Whether all of it is numbers, times and formulas, and no words.
+    pub(super) fn wordless(&self) -> bool {
+        match self {
+            Value::Text(text) => !text.contains(char::is_alphabetic),
+            Value::Equation(left, right, _) => left.wordless() && right.wordless(),
+            Value::Set(items) | Value::Tuple(_, items, _) => items.iter().all(Value::wordless),
+            Value::Quantity(_) | Value::Clock(_) | Value::Formula(_) | Value::Letters(..) => true,
+        }
     }
 
     fn formula(&self) -> Option<Ratio> {
         match self {
-            Value::Formula(ratio) => Some(ratio.clone()),
+            Value::Formula(ratio) | Value::Letters(_, ratio) => Some(ratio.clone()),
             Value::Quantity(q) if !q.percent => Some(Ratio::number(q.value)),
             _ => None,
         }
     }
+}
+
+/// Dates, scores and ranges as text, with the other answer beside them; `None` if `answer` is nothing of the kind.
+pub(super) fn as_dashed(answer: &str, found: &str) -> Option<(String, String)> {
+    let (answer, found) = (unquoted(tokens(answer)?), unquoted(tokens(found)?));
+    let answer = trimmed(&answer);
+    dashed(answer).then(|| (plain(answer), plain(trimmed(&found))))
 }
 
 /// Two equations between formulas that are multiples of each other.
@@ -96,7 +113,13 @@ fn read(pieces: &[Piece], lenient: bool, depth: usize) -> Value {
         && !left.is_empty()
         && !right.is_empty()
     {
-        return Value::Equation(Box::new(read(left, lenient, depth - 1)), Box::new(read(right, lenient, depth - 1)));
+        // What is worked out may be a difference without spaces.
+        let worked_out = number(left).filter(|_| dashed(left));
+        let names = named(left);
+        let (left, right) =
+            (worked_out.unwrap_or_else(|| read(left, lenient, depth - 1)), read(right, lenient, depth - 1));
+        let holds = matches!((&left, &right), (Value::Quantity(a), Value::Quantity(b)) if a.equals(b));
+        return Value::Equation(Box::new(left), Box::new(right), names || holds);
     }
     let mut items = split(pieces, separates);
     if items.len() > 1 {
@@ -122,13 +145,25 @@ fn read(pieces: &[Piece], lenient: bool, depth: usize) -> Value {
     if let Some(clock) = clock(pieces) {
         return Value::Clock(clock);
     }
+    if dashed(pieces) {
+        return plain();
+    }
     match expression::value(pieces) {
-        Some(ratio) => match ratio.as_number() {
-            Some(value) => Value::Quantity(Quantity { value, percent: false }),
-            None => Value::Formula(ratio),
-        },
+        Some(ratio) if letters_alone(pieces) => Value::Letters(self::plain(pieces), ratio),
+        Some(ratio) => number(pieces).unwrap_or(Value::Formula(ratio)),
         None => plain(),
     }
+}
+
+/// The number that a formula comes to.
+fn number(pieces: &[Piece]) -> Option<Value> {
+    let value = expression::value(pieces)?.as_number()?;
+    Some(Value::Quantity(Quantity { value, percent: false }))
+}
+
+/// Whether nothing but letters is there, and none of them spell a name or a function.
+fn letters_alone(pieces: &[Piece]) -> bool {
+    pieces.iter().all(|piece| matches!(&piece.token, Token::Letters(word) if expression::unknown(word)))
 }
 
 /// What stands between the items of a list.
@@ -185,7 +220,10 @@ fn bracketed(pieces: &[Piece]) -> Option<(char, &[Piece], char)> {
 
 /// Without a full stop at the end, and without braces around everything.
 fn trimmed(mut pieces: &[Piece]) -> &[Piece] {
-    while let [rest @ .., Piece { token: Token::Sign('.' | '!' | ';' | ','), .. }] = pieces {
+    while let [rest @ .., Piece { token: Token::Sign(mark @ ('.' | '!' | ';' | ',')), .. }] = pieces {
+        if *mark == '!' && rest.last().is_some_and(|before| has_factorial(&before.token)) {
+            break;
+        }
         pieces = rest;
     }
     while let [Piece { token: Token::Sign('{'), .. }, rest @ .., Piece { token: Token::Sign('}'), .. }] = pieces {
@@ -195,6 +233,15 @@ fn trimmed(mut pieces: &[Piece]) -> &[Piece] {
         pieces = rest;
     }
     pieces
+}
+
+/// Whether a `!` after it is more than emphasis.
+fn has_factorial(token: &Token) -> bool {
+    match token {
+        Token::Number(_) | Token::Sign(')' | '}' | ']' | '!') => true,
+        Token::Letters(word) => word.chars().count() <= 2,
+        _ => false,
+    }
 }
 
 /// Whether no brace closes that was not opened here.
