@@ -181,12 +181,14 @@ impl<B: Backend> Core<B> {
             // Checked at submit already; a policy is a pure function, so it answers the same.
             seq.bound = self.worst_case(seq).map_err(|e| Failure::Cache(e.to_string()))?.1;
         }
-        if seq.queries.charged.is_none() {
+        // A session between turns is charged for its queries already.
+        let charge = seq.queries.charged.is_none();
+        if charge {
             let Some(grant) = self.reserve(self.pages_of(seq)) else { return Ok(false) };
             seq.queries.charged = Some(grant);
         }
         let placed = self.place_cache(seq, head);
-        if !matches!(placed, Ok(true)) {
+        if charge && !matches!(placed, Ok(true)) {
             seq.queries.charged = None;
         }
         placed

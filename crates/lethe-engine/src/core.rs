@@ -310,7 +310,7 @@ impl<B: Backend> Core<B> {
             let mut seq = self.running.remove(seq); // order of arrival stays
             match how {
                 Err(failure) => {
-                    drop(seq.cache.take());
+                    drop((seq.cache.take(), seq.queries.charged.take()));
                     (seq.sink)(Event::Failed(failure));
                 }
                 Ok(reason) => self.finish(seq, reason),
@@ -350,7 +350,7 @@ impl<B: Backend> Core<B> {
                 prefixes.keep(&seq.tokens[..whole], cache);
             }
             // Pages are free before the caller hears of the end, so that it can count on them.
-            drop(seq.cache.take());
+            drop((seq.cache.take(), seq.queries.charged.take()));
             drop(seq.stored.take());
             (seq.sink)(Event::Finished(done));
         }

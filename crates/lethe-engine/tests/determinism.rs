@@ -7,18 +7,20 @@ use lethe_engine::{Core, EngineOptions, Generation, Request, Sampling};
 use lethe_kv::KvDtype;
 
 /// Policies that cut these problems hard, and one that never does.
-const POLICIES: [&str; 6] = [
+const POLICIES: [&str; 8] = [
     "full",
     "lethe:cap=120,trigger=cap,interval=12",
     "lethe:budget=40,trigger=cap,interval=12,prefill=sum,reference=top_non_sink",
     "lethe:total=700,interval=12,allocation=hoyer",
     "recency:budget=48,interval=12",
     "random:budget=48,interval=12,protect_prompt=none,seed=9",
+    "rkv:budget=48,interval=12",
+    "lethe+:budget=48,interval=12,reserve=0.1",
 ];
 
 fn some_requests() -> Vec<Request> {
     let problems = problems();
-    (0..12).map(|i| request(&problems[i * 8 + 3].prompt, POLICIES[i % POLICIES.len()], 90)).collect()
+    (0..16).map(|i| request(&problems[i % 8 * 12 + i / 8 * 3].prompt, POLICIES[i % POLICIES.len()], 90)).collect()
 }
 
 #[test]

@@ -38,7 +38,7 @@ fn two_turns(
 }
 
 /// Policies, and whether the second prompt may reuse anything.
-const POLICIES: [(&str, bool); 8] = [
+const POLICIES: [(&str, bool); 10] = [
     ("full", true),
     ("lethe:cap=230,trigger=cap,interval=12,recent_ratio=0.2", true),
     ("lethe:budget=40,trigger=cap,interval=12,prefill=sum", false),
@@ -47,6 +47,8 @@ const POLICIES: [(&str, bool); 8] = [
     ("lethe:total=2400,interval=12,allocation=hoyer", true),
     ("recency:budget=48,interval=12", true),
     ("random:budget=48,interval=12,protect_prompt=none,seed=9", true),
+    ("gkv:budget=48,interval=12", true),
+    ("rkv:budget=48,interval=12,protect_prompt=none", true),
 ];
 
 #[test]

@@ -9,11 +9,13 @@ use lethe_engine::{Core, EngineOptions, FinishReason, Request, SubmitError};
 use lethe_model::CpuBackend;
 
 /// Policies that forget and one that does not; the last cuts prompts too.
-const POLICIES: [&str; 5] = [
+const POLICIES: [&str; 7] = [
     "full",
     "lethe:cap=160,trigger=cap,interval=12",
     "lethe:total=1200,interval=8",
     "random:budget=48,interval=12,seed=3",
+    "gkv:budget=48,interval=12",
+    "lethe+:budget=48,interval=12",
     "recency:budget=64,interval=8,protect_prompt=none",
 ];
 
@@ -264,7 +266,7 @@ fn a_prefix_hit_changes_no_bit_under_any_policy() {
                 assert_eq!(one.kv.mean_slots, plain.kv.mean_slots, "{policy}");
                 let window = if policy.contains("window=5") {
                     5
-                } else if policy.starts_with("lethe") {
+                } else if policy.starts_with("lethe") || policy.starts_with("gkv") {
                     32
                 } else {
                     1

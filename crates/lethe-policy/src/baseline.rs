@@ -9,6 +9,7 @@ use crate::evidence::Evidence;
 use crate::fill::fill;
 use crate::policy::{Granularity, LayerState, LayerStatus, Policy, ProtectPrompt, View};
 use crate::quota::Quota;
+use crate::schema::MOST_SLOTS;
 use crate::scoring::Scoring;
 use crate::scratch::Scratch;
 
@@ -46,7 +47,8 @@ pub trait Baseline: Debug + Send + Sync {
 
     /// The least budget beyond the pinned slots, of which so many are sinks.
     fn least(&self, sinks: usize) -> usize {
-        (sinks..usize::MAX).find(|&beyond| beyond >= sinks + self.window(beyond)).unwrap_or(usize::MAX)
+        let fits = |&beyond: &usize| beyond >= sinks + self.window(beyond);
+        (sinks..sinks + MOST_SLOTS).find(fits).unwrap_or(usize::MAX)
     }
 
     /// What one layer gets beyond its pinned slots, where it is `beyond` on average.

@@ -44,6 +44,9 @@ impl LaneSight<'_> {
         let mut rows = 0;
         for row in self.rows(slots) {
             let (max, sum) = normaliser(row);
+            if max == f32::NEG_INFINITY {
+                continue; // a query of a time before everything that is still held
+            }
             let share = (1.0 / sum) as f32;
             for (mean, x) in mean.iter_mut().zip(row) {
                 *mean += (x - max).exp() * share;
@@ -94,6 +97,15 @@ mod tests {
         sight.mean_attention(3, &mut mean);
         let expected = [(0.5 + 0.6) / 2.0, (0.5 + 0.2) / 2.0, 0.1];
         assert!(mean.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-6), "{mean:?}");
+    }
+
+    #[test]
+    fn a_query_that_sees_nothing_does_not_count() {
+        let hidden = f32::NEG_INFINITY;
+        let mut mean = Vec::new();
+        LaneSight { queries: 2, logits: &[hidden, hidden, 0.0, hidden], ..LaneSight::default() }
+            .mean_attention(2, &mut mean);
+        assert_eq!(mean, [1.0, 0.0]);
     }
 
     #[test]

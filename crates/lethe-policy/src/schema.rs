@@ -6,7 +6,7 @@ use crate::option::{OptionKind, OptionSpec};
 use crate::policy::ProtectPrompt;
 
 /// The most slots of a layer that an option may name.
-const MOST_SLOTS: usize = 1 << 24;
+pub(crate) const MOST_SLOTS: usize = 1 << 24;
 
 const SLOTS: OptionKind = OptionKind::Count { min: 1, max: MOST_SLOTS };
 

@@ -4,7 +4,7 @@ use crate::allocate::Need;
 use crate::waterfill::Claim;
 
 /// Working memory of a round and the place of its results. Kept by the caller and used again: once it has grown to the
-/// largest layer (or was given room by [`Scratch::reserve`]), no policy allocates.
+/// largest layer (or was given room by [`Scratch::reserve`]), policies that see scores and positions alone allocate nothing.
 #[derive(Debug, Default)]
 pub struct Scratch {
     /// Slots to keep, ascending; written by [`keep`](crate::Policy::keep).

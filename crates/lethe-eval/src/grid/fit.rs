@@ -38,7 +38,13 @@ pub fn fit(
     let pinned = if protection == Protection::On { prompt } else { 0 };
     let ask = Ask { layers: context.layers, prompt, pinned, max_tokens: ENDLESS, ..Ask::default() };
     let most = context.layers * (prompt + slots);
-    let bound = |policy: &PolicySpec| policy.build(context)?.bound(&ask);
+    // A later turn is judged as if its sinks were not pinned: a budget must hold them too.
+    let later = Ask { unpinned_sinks: usize::MAX, ..ask };
+    let bound = |policy: &PolicySpec| {
+        let policy = policy.build(context)?;
+        policy.bound(&later)?;
+        policy.bound(&ask)
+    };
 
     let mut smallest = None;
     for budget in (1..=slots).rev() {
@@ -118,7 +124,7 @@ mod tests {
         assert_eq!((policy.get("budget"), raised), (Some("48"), false));
         // B = 20: recents are 30 however small the budget is
         let Fitted { policy, raised } = fitted("lethe", 80, 28, Protection::On);
-        assert_eq!((policy.get("budget"), raised), (Some("1"), true));
+        assert_eq!((policy.get("budget"), raised), (Some("4"), true), "the sinks, which a later turn counts");
     }
 
     #[test]
@@ -132,7 +138,7 @@ mod tests {
     #[test]
     fn a_floor_above_the_budget_is_raised_to() {
         let Fitted { policy, raised } = fitted("gkv", 80, 24, Protection::On);
-        assert_eq!((policy.get("budget"), raised), (Some("32"), true));
+        assert_eq!((policy.get("budget"), raised), (Some("36"), true));
         let Fitted { policy, raised } = fitted("gkv", 2, 24, Protection::Off);
         assert_eq!((policy.get("cap"), raised), (Some("36"), true));
     }

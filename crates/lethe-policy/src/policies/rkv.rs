@@ -69,6 +69,9 @@ fn importance(lane: &LaneSight<'_>, slots: usize, candidates: usize, important: 
         for row in lane.rows(slots).skip(query).step_by(lane.queries) {
             let row = &row[..candidates];
             let (top, sum) = normaliser(row);
+            if top == f32::NEG_INFINITY {
+                continue; // a query of a time before all candidates
+            }
             let share = (1.0 / sum) as f32;
             for (most, x) in spare.iter_mut().zip(row) {
                 *most = most.max((x - top).exp() * share);
