@@ -118,6 +118,19 @@ pub fn stretches(ids: &[u32], begin: Option<u32>, context: usize) -> Result<Vec<
     Ok((0..count).map(stretch).filter(|stretch| stretch.len() > 1).collect())
 }
 
+/// Finds out before anything is read whether every stretch is taken under a policy.
+///
+/// # Errors
+/// [`PerplexityError`]: what [`foretell`] would refuse.
+pub fn check<B: Backend>(
+    model: &Arc<Model<B>>,
+    options: EngineOptions,
+    stretches: &[Vec<u32>],
+    policy: &PolicySpec,
+) -> Result<(), PerplexityError> {
+    submitted(model, options, stretches, Some(policy)).map(|_| ())
+}
+
 /// Foretells every token of each stretch but the first, given those before it in the stretch. With a policy, the first is
 /// the prompt and each of the others a step of decode, so that the policy acts as it does in an answer; without one they are
 /// read as a prompt, which predicts the same to the bit with the full cache, and sooner. `progress` hears how many
@@ -132,19 +145,7 @@ pub fn foretell<B: Backend>(
     policy: Option<&PolicySpec>,
     mut progress: impl FnMut(usize),
 ) -> Result<Vec<Stretch>, PerplexityError> {
-    let options = EngineOptions { max_queue: options.max_queue.max(stretches.len()), ..options };
-    let mut core = Core::new(Arc::clone(model), options)?;
-    let mut books = Vec::new();
-    for (at, ids) in stretches.iter().enumerate() {
-        let book: Arc<Mutex<Book>> = Arc::default();
-        books.push(Arc::clone(&book));
-        let request = match policy {
-            None => read(ids),
-            Some(policy) => spoken(ids, policy, &book),
-        };
-        core.submit(at as u64, request, move |event| lock(&book).take(event))
-            .map_err(|source| PerplexityError::Submit { stretch: at + 1, source })?;
-    }
+    let (mut core, books) = submitted(model, options, stretches, policy)?;
     let mut told = 0;
     while core.step() {
         let done = books.iter().filter(|book| lock(book).end.is_some()).count();
@@ -160,6 +161,32 @@ pub fn foretell<B: Backend>(
         Ok(Stretch { tokens: ids.len() - 1, surprise: book.surprise, rounds })
     });
     finished.collect()
+}
+
+/// What becomes of each stretch, one after the other.
+type Books = Vec<Arc<Mutex<Book>>>;
+
+/// An engine that has every stretch in its queue.
+fn submitted<B: Backend>(
+    model: &Arc<Model<B>>,
+    options: EngineOptions,
+    stretches: &[Vec<u32>],
+    policy: Option<&PolicySpec>,
+) -> Result<(Core<B>, Books), PerplexityError> {
+    let options = EngineOptions { max_queue: options.max_queue.max(stretches.len()), ..options };
+    let mut core = Core::new(Arc::clone(model), options)?;
+    let mut books = Vec::new();
+    for (at, ids) in stretches.iter().enumerate() {
+        let book: Arc<Mutex<Book>> = Arc::default();
+        books.push(Arc::clone(&book));
+        let request = match policy {
+            None => read(ids),
+            Some(policy) => spoken(ids, policy, &book),
+        };
+        core.submit(at as u64, request, move |event| lock(&book).take(event))
+            .map_err(|source| PerplexityError::Submit { stretch: at + 1, source })?;
+    }
+    Ok((core, books))
 }
 
 /// A request that reads the stretch as its prompt.
@@ -295,6 +322,11 @@ mod tests {
             found
         };
         let (read, spoken, cut) = (run(None), run(Some("full")), run(Some("recency:budget=12,interval=8")));
+        let refused = |policy: &str| {
+            check(&model, options.clone(), &stretches, &PolicySpec::parse(policy).unwrap()).map_err(|e| e.to_string())
+        };
+        assert_eq!(refused("recency:budget=12,interval=8"), Ok(()));
+        assert!(refused("recency:budget=2,interval=8").unwrap_err().contains("stretch 1"));
         for (a, b) in read.iter().zip(&spoken) {
             assert_eq!((a.tokens, a.rounds, b.rounds), (b.tokens, 0, 0));
             assert!((a.surprise - b.surprise).abs() < 1e-3, "{} {}", a.surprise, b.surprise);

@@ -2,9 +2,9 @@
 
 mod view;
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{BufWriter, IsTerminal, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use lethe_engine::{Engine, Event, Finished, Generation, Request, Stream};
@@ -93,6 +93,7 @@ fn record(args: &Args) -> Result<(), Fault> {
         (None, None) => PolicyArgs { policy: Some(PolicySpec::parse(POLICY)?), ..args.policy.clone() }.spec()?,
         _ => args.policy.spec()?,
     };
+    writable(&args.output)?;
     let model = load::model(&args.engine)?;
     let engine = load::engine(&args.engine, &model)?;
     let run = Run { args, prompter: Prompter::new(&model, &args.turn)?, engine, model, spec };
@@ -248,7 +249,22 @@ impl Progress {
     }
 }
 
-fn save(trace: &Trace, path: &PathBuf) -> Result<(), Fault> {
+/// Finds out before the run whether its trace can be written. What is there stays until the run is over.
+fn writable(path: &Path) -> Result<(), Fault> {
+    let fault = |e: std::io::Error| format!("{}: {e}; name another file with -o", path.display());
+    match std::fs::metadata(path) {
+        Ok(there) if there.is_file() || there.is_dir() => {
+            drop(OpenOptions::new().append(true).open(path).map_err(fault)?)
+        }
+        Ok(_) => {} // a pipe or a device: opening it might wait, or say something to who listens
+        Err(_) => {
+            File::create_new(path).and_then(|_| std::fs::remove_file(path)).map_err(fault)?;
+        }
+    }
+    Ok(())
+}
+
+fn save(trace: &Trace, path: &Path) -> Result<(), Fault> {
     let fault = |e: std::io::Error| format!("{}: {e}", path.display());
     let mut out = BufWriter::new(File::create(path).map_err(fault)?);
     lethe_eval::trace::write(trace, &mut out).and_then(|()| out.flush()).map_err(fault)?;

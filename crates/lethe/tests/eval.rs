@@ -89,6 +89,8 @@ fn bad_words_are_named() {
     let out = out.to_str().unwrap();
     let with = |words: &[&'static str]| [&["eval", "--out", out], words].concat();
     fails_naming(&["eval"], &["--out"]);
+    fails_naming(&with(&["--tasks", "", "--model", "/nowhere/model.gguf"]), &["--tasks", "cards, two_turn", "or all"]);
+    fails_naming(&["eval", "drift", "--policy", "recency:budget=48", "--tasks", ","], &["--tasks names no family"]);
     fails_naming(&with(&["--tasks", "chess"]), &["chess", "two_turn"]);
     fails_naming(&with(&["--policies", "recensy"]), &["recensy", "recency"]);
     fails_naming(&with(&["--policies", "auto"]), &["auto", "budget"]);
@@ -102,4 +104,18 @@ fn bad_words_are_named() {
     fails_naming(&with(&["--model", "/nowhere/model.gguf"]), &["/nowhere/model.gguf"]);
     fails_naming(&["eval", "report", out], &["none"]);
     assert!(!Path::new(out).exists());
+}
+
+#[test]
+fn a_text_is_checked_before_it_is_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("text.txt");
+    let text = path.to_str().unwrap();
+    std::fs::write(&path, "Sort 41 7 93 20 5 66. ".repeat(8)).unwrap();
+    let said = common::fails(&["eval", "ppl", text, "--policy", "recency:budget=2,interval=8"]);
+    assert!(said.contains("stretch 1") && !said.contains("of 2"), "{said}");
+    std::fs::write(&path, b"one\nna\xefve\n").unwrap();
+    fails_naming(&["eval", "ppl", text], &["text.txt, line 2", "byte 3", "convert it to UTF-8"]);
+    fails_naming(&["eval", "--dataset", text, "--out", text], &["text.txt, line 1", "JSON"]);
+    assert!(ok(&["eval", "report", "--help"]).contains("Examples:"));
 }

@@ -4,7 +4,7 @@ mod common;
 
 use std::path::Path;
 
-use common::{fails_naming, ok};
+use common::{fails, fails_naming, ok};
 use serde_json::Value;
 
 const POLICY: &str = "lethe:budget=48,trigger=cap,interval=8,half_life=16,recent_ratio=0.3";
@@ -215,6 +215,35 @@ fn text_cannot_break_out_of_the_page() {
 }
 
 #[test]
+fn the_page_is_not_written_over_the_trace() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let path = trace(dir.path(), "t.html", &[]);
+    let before = std::fs::read(&path).expect("a file");
+    fails_naming(&["trace", "view", &path], &["t.html", "trace itself", "name another page with -o"]);
+    let around = dir.path().join(".").join("t.html");
+    fails_naming(&["trace", "view", &path, "-o", around.to_str().expect("a path")], &["another page with -o"]);
+    let figure = dir.path().join("slots.svg");
+    std::fs::copy(&path, &figure).expect("copied");
+    let (figure, folder) = (figure.to_str().expect("a path"), dir.path().to_str().expect("a path"));
+    let page = dir.path().join("page.html");
+    let page = page.to_str().expect("a path");
+    fails_naming(&["trace", "view", figure, "-o", page, "--svg", folder], &["slots.svg", "--svg"]);
+    assert!(std::fs::read(&path).expect("a file") == before && std::fs::read(figure).expect("a file") == before);
+    ok(&["trace", "view", &path, "-o", page]);
+}
+
+#[test]
+fn names_cannot_command_the_terminal() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let path = dir.path().join("n.jsonl").to_str().expect("a path").to_owned();
+    ok(&["trace", "-q", "Sort 3 1.", "-n", "4", "--policy", "recency:budget=40", "-o", &path]);
+    let text = std::fs::read_to_string(&path).expect("a file");
+    std::fs::write(&path, text.replacen("\"policy\":\"recency\"", "\"policy\":\"\\u001b[2Jx\"", 1)).expect("written");
+    let said = ok(&["trace", "view", &path, "--svg", dir.path().to_str().expect("a path")]);
+    assert!(said.contains("[2Jx keeps no scores") && !said.contains('\u{1b}'), "{said:?}");
+}
+
+#[test]
 fn broken_files_say_which_line_and_what_to_do() {
     let dir = tempfile::tempdir().expect("a folder");
     let good = std::fs::read_to_string(trace(dir.path(), "good.jsonl", &[])).expect("a file");
@@ -234,7 +263,16 @@ fn broken_files_say_which_line_and_what_to_do() {
         (with(3, &|line| line[..line.len() / 2].to_owned()), vec!["line 3", "broken"]),
         (with(round, &|line| line.replace("\"layer\":0", "\"layer\":77")), vec![&at, "layer 77", "the model has 6"]),
         (with(round, &|line| line.replace("\"position\":", "\"position\":9999")), vec![&at, "position 9999"]),
-        (with(round, &|line| line.replace("\"forgot\":[", "\"forgot\":[{\"runs\":[[5,4]]},")), vec![&at]),
+        (
+            with(round, &|line| line.replace("\"forgot\":[]", "\"forgot\":[{\"runs\":[[5,4]]}]")),
+            vec![&at, "positions 5 to 4"],
+        ),
+        (with(round, &|line| line.replace("\"before\":", "\"before\":99999")), vec![&at, "slots before"]),
+        (with(round, &|line| line.replace("\"after\":", "\"after\":9999")), vec![&at, "a round adds none"]),
+        (
+            with(round, &|line| line.replace("\"forgot\":[]", "\"forgot\":[{\"runs\":[[5,5],[5,5]]}]")),
+            vec![&at, "a second time"],
+        ),
         (good.lines().take(round).map(|line| line.to_owned() + "\n").collect(), vec![&at, "cut off", "again"]),
         (good.clone() + "{\"end\":{}}\n", vec!["after `end`"]),
     ];
@@ -247,11 +285,19 @@ fn broken_files_say_which_line_and_what_to_do() {
 
 #[test]
 fn bad_calls_say_what_to_do() {
-    fails_naming(&["trace"], &["question", "--task cards"]);
-    fails_naming(&["trace", "--task", "chess"], &["unknown family", "cards, two_turn"]);
-    fails_naming(&["trace", "--task", "cards", "--level", "7"], &["0 to 1"]);
-    fails_naming(&["trace", "--gold", "Sort 3 1."], &["--gold", "cannot be used"]);
-    fails_naming(&["trace", "-q", "Sort 3 1.", "-o", "no/such/folder/t.jsonl"], &["no/such/folder/t.jsonl"]);
+    let dir = tempfile::tempdir().expect("a folder");
+    let out = dir.path().join("t.jsonl");
+    let out = out.to_str().expect("a path");
+    fails_naming(&["trace", "-o", out], &["question", "--task cards"]);
+    fails_naming(&["trace", "--task", "chess", "-o", out], &["unknown family", "cards, two_turn"]);
+    fails_naming(&["trace", "--task", "cards", "--level", "7", "-o", out], &["0 to 1"]);
+    fails_naming(&["trace", "--gold", "Sort 3 1.", "-o", out], &["--gold", "cannot be used"]);
+    assert!(!dir.path().join("t.jsonl").exists());
+    // before the run: nothing is said of the model
+    for place in ["no/such/folder/t.jsonl", dir.path().to_str().expect("a path")] {
+        let said = fails(&["trace", "Sort 3 1.", "-o", place]);
+        assert!(said.contains(place) && said.contains("-o") && said.lines().count() == 1, "{said}");
+    }
     let help = ok(&["trace", "--help"]);
     for word in ["Examples:", "lethe trace view trace.jsonl", "--gold"] {
         assert!(help.contains(word), "{word}");

@@ -45,14 +45,14 @@ pub struct Manifest {
     pub budgets: Vec<String>,
     /// Protection of the prompt.
     pub protect: Vec<String>,
-    /// The policies with all their options, those that nobody named too, at [`SLOTS`] slots beyond a prompt of none: rows of
+    /// The policies with all their options, those that nobody named too, at 1024 slots without a prompt: rows of
     /// one folder have the same defaults. Empty where an earlier version wrote it.
     #[serde(default)]
     pub resolved: Vec<String>,
 }
 
-/// The budget under which [`Manifest::resolved`] tells options.
-pub const SLOTS: usize = 1024;
+/// The budget under which [`Manifest::resolved`] has its options.
+const SLOTS: usize = 1024;
 
 /// Questions of one task.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -308,3 +308,41 @@ impl From<Refused> for Stop {
         Stop::Refused(refused)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Difficulty, Suite};
+    use super::*;
+    use crate::problems::Family;
+
+    #[test]
+    fn a_row_of_another_fit_is_asked_again() {
+        let subject = Subject::embedded().unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let suite = Suite::generated(&subject, Family::Sort, Difficulty::level(0.0), 2, 7).unwrap();
+        let mut grid = Grid::new(vec![suite]).policies("recency").unwrap().budgets("24").unwrap();
+        grid.engine.kv_memory = 64 << 20;
+        let run = |grid: &Grid| {
+            let mut kept = None;
+            let rows = grid.run(&subject, folder.path(), |at| kept = kept.or(Some(at.kept))).unwrap();
+            (rows, kept)
+        };
+        let (rows, _) = run(&grid);
+        let path = folder.path().join(JOURNAL);
+        let journal = std::fs::read_to_string(&path).unwrap();
+        let spec = format!("\"spec\":\"{}\"", rows[1].spec);
+        assert!(journal.contains(&spec), "{journal}");
+        std::fs::write(&path, journal.replacen(&spec, "\"spec\":\"recency:budget=1\"", 1)).unwrap();
+        assert_eq!(run(&grid), (rows.clone(), Some(3)));
+        assert_eq!(run(&grid), (rows, Some(4)), "the later row counts");
+
+        // Nor does a run go on from one whose options were others.
+        let path = folder.path().join(MANIFEST);
+        let mut before = Manifest::read(&path).unwrap();
+        assert!(before.resolved[0].starts_with("recency:"), "{:?}", before.resolved);
+        before.resolved[0] += ",sinks=9";
+        write(&path, &before.text().unwrap()).unwrap();
+        let refused = grid.run(&subject, folder.path(), |_| {}).unwrap_err();
+        assert!(matches!(&refused, GridError::Differs { field, .. } if field == "resolved"), "{refused}");
+    }
+}

@@ -21,8 +21,8 @@ pub(crate) struct DatasetArgs {
     /// Only the first N questions of the file
     #[arg(long, value_name = "N", requires = "dataset", value_parser = clap::value_parser!(u64).range(1..))]
     limit: Option<u64>,
-    /// Most new tokens of an answer, thinking included [default: 2048; for generated problems half again what the right
-    /// answer takes]
+    /// Most new tokens of an answer, thinking included [default: 2048; for generated problems a quarter more than the
+    /// right answer takes, and 32]
     #[arg(long, value_name = "N", value_parser = positive)]
     pub(crate) max_tokens: Option<usize>,
 }

@@ -64,6 +64,7 @@ pub(crate) fn main(args: &DriftArgs) -> Result<(), Fault> {
     if let Some(path) = &args.reference {
         return from_reference(args, path);
     }
+    let families = super::grid::families(&args.tasks)?;
     let dataset = args.dataset.questions()?;
     let subject = super::grid::subject(&args.engine)?;
     let questions: Vec<Question> = match dataset {
@@ -73,7 +74,7 @@ pub(crate) fn main(args: &DriftArgs) -> Result<(), Fault> {
                 let difficulty = args.level.map_or(Difficulty::of(family), Difficulty::level);
                 Suite::generated(&subject, family, difficulty, args.problems, args.seed)
             };
-            let suites = super::grid::families(&args.tasks)?.into_iter().map(suite).collect::<Result<Vec<_>, _>>()?;
+            let suites = families.into_iter().map(suite).collect::<Result<Vec<_>, _>>()?;
             suites.into_iter().flat_map(|suite| suite.questions).collect()
         }
     };
@@ -120,7 +121,7 @@ fn from_reference(args: &DriftArgs, path: &Path) -> Result<(), Fault> {
     }
     let mut out = anstream::stdout();
     if args.json {
-        writeln!(out, "{}", serde_json::to_string(&ours)?)?;
+        writeln!(out, "{}", in_json(&ours, theirs.as_ref())?)?;
         return Ok(());
     }
     let (positions, clear) = (reference.logprob.len(), reference.clear());
@@ -137,6 +138,15 @@ fn from_reference(args: &DriftArgs, path: &Path) -> Result<(), Fault> {
     row("largest |delta log-probability|", |d| format!("{:.5}", d.max_delta))?;
     row("mean |delta log-probability|", |d| format!("{:.5}", d.mean_delta))?;
     Ok(())
+}
+
+/// Our distances, and those of the other program under `compare`.
+fn in_json(ours: &Distance, theirs: Option<&Distance>) -> Result<serde_json::Value, Fault> {
+    let mut object = serde_json::to_value(ours)?;
+    if let Some(theirs) = theirs {
+        object["compare"] = serde_json::to_value(theirs)?;
+    }
+    Ok(object)
 }
 
 fn print(out: &mut impl Write, policies: &[PolicySpec], drifts: &[Drift]) -> Result<(), Fault> {
@@ -187,5 +197,21 @@ mod tests {
         for word in ["1 answers", "4 tokens", "recency:budget=64", "0.25000", "[0.25000, 0.25000]", "75.00 %", "32"] {
             assert!(text.contains(word), "{word} in {text}");
         }
+    }
+
+    #[test]
+    fn json_has_the_other_program_too() {
+        let of = |perplexity| Distance {
+            perplexity,
+            ratio: 1.0,
+            top1: 1.0,
+            top1_clear: 1.0,
+            max_delta: 0.0,
+            mean_delta: 0.0,
+        };
+        let alone = in_json(&of(2.0), None).unwrap();
+        assert!(alone["perplexity"] == 2.0 && alone.get("compare").is_none(), "{alone}");
+        let both = in_json(&of(2.0), Some(&of(3.0))).unwrap();
+        assert!(both["perplexity"] == 2.0 && both["compare"]["perplexity"] == 3.0, "{both}");
     }
 }

@@ -152,6 +152,10 @@ pub(super) fn families(names: &[String]) -> Result<Vec<Family>, Fault> {
             name => named.push(Family::parse(&name.replace('-', "_"))?),
         }
     }
+    if named.is_empty() {
+        let all = Family::ALL.map(|family| family.name()).join(", ");
+        return Err(format!("--tasks names no family: give {all}, or all").into());
+    }
     Ok(Family::ALL.into_iter().filter(|family| named.contains(family)).collect())
 }
 

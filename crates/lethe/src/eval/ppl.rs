@@ -1,9 +1,9 @@
 //! `lethe eval ppl`: the perplexity of a text, and what a policy costs it.
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use lethe_eval::perplexity::{Stretch, foretell, interval, perplexity, ratio_interval, stretches};
+use lethe_eval::perplexity::{Stretch, check, foretell, interval, perplexity, ratio_interval, stretches};
 use lethe_eval::statistics::Interval;
 use lethe_policy::PolicySpec;
 use serde_json::json;
@@ -47,7 +47,7 @@ each of the others a step of decode, so that the policy forgets as it does in an
 Intervals are over stretches.";
 
 pub(crate) fn main(args: &PplArgs) -> Result<(), Fault> {
-    let text = std::fs::read_to_string(&args.file).map_err(|e| format!("{}: {e}", args.file.display()))?;
+    let text = read(&args.file)?;
     let subject = super::grid::subject(&args.engine)?;
     let model = &subject.model;
     let tokenizer = model.tokenizer.as_ref().ok_or("this model has no tokenizer, and a text needs one")?;
@@ -57,6 +57,10 @@ pub(crate) fn main(args: &PplArgs) -> Result<(), Fault> {
     // What the model's files want before a text, if anything.
     let begin = tokenizer.encode("", true)?.first().copied();
     let cut = stretches(&ids, begin, args.context)?;
+    if let Some(policy) = &args.policy {
+        // a policy that no stretch is taken under is told before the full cache has read them all
+        check(model, options.clone(), &cut, policy)?;
+    }
     let mut bar = Count::new("stretches", cut.len() * (1 + usize::from(args.policy.is_some())));
     let full = foretell(model, options.clone(), &cut, None, |done| bar.show(done))?;
     let policy = match &args.policy {
@@ -107,6 +111,17 @@ pub(crate) fn main(args: &PplArgs) -> Result<(), Fault> {
         }
     }
     Ok(())
+}
+
+/// The text of a file.
+fn read(path: &Path) -> Result<String, Fault> {
+    let bytes = std::fs::read(path).map_err(|e| format!("{}: {e}", path.display()))?;
+    String::from_utf8(bytes).map_err(|e| {
+        let before = &e.as_bytes()[..e.utf8_error().valid_up_to()];
+        let line = 1 + before.iter().filter(|byte| **byte == b'\n').count();
+        let byte = 1 + before.iter().rev().take_while(|byte| **byte != b'\n').count();
+        format!("{}, line {line}: byte {byte} of the line is not UTF-8: convert it to UTF-8", path.display()).into()
+    })
 }
 
 fn tokens(stretches: &[Stretch]) -> usize {

@@ -7,6 +7,7 @@ use lethe_eval::grid::{BASELINES, Summary};
 use crate::{Fault, terminal};
 
 #[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct ReportArgs {
     /// Folder that `lethe eval --out` filled
     #[arg(value_name = "DIR")]
@@ -14,6 +15,12 @@ pub(crate) struct ReportArgs {
     #[command(flatten)]
     against: Against,
 }
+
+const EXAMPLES: &str = "Examples:
+  lethe eval report results
+  lethe eval report results --against 'lethe:half_life=16' --against recency
+
+It writes summary.md and report.html of the folder anew from its results.jsonl, and runs nothing.";
 
 /// What policies are compared with.
 #[derive(clap::Args)]
