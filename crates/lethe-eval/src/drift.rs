@@ -4,20 +4,20 @@
 //! predictions are compared with the full cache's at each of them. Nobody's errors pile up: the text is the same.
 
 pub mod reference;
+mod text;
 
-use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use lethe_engine::{
-    Constrained, ConstraintError, Core, EngineError, EngineOptions, Event, Failure, Finished, Generation, Request,
-    SubmitError,
+    Constrained, Core, EngineError, EngineOptions, Event, Failure, Finished, Generation, Request, SubmitError,
 };
 use lethe_model::{Backend, Model};
 use lethe_policy::{PolicyError, PolicySpec};
 use serde::Serialize;
 
-use crate::forced::{Directed, Director, normaliser, only};
+use crate::forced::{Directed, Director};
 use crate::statistics::{Interval, StatisticsError, mean, paired_bootstrap, quantile};
+use text::{Follower, Leader, Text, most_ahead};
 
 /// A prompt to answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -155,8 +155,8 @@ pub fn follow<B: Backend>(
         max_queue: options.max_queue.max(seats),
         ..options.clone()
     };
-    let mut core = Core::new(Arc::clone(model), options)?;
-    let text = Arc::new(Mutex::new(Text::new(policies.len())));
+    let mut core = Core::new(Arc::clone(model), options.clone())?;
+    let text = Arc::new(Mutex::new(Text::new(policies.len(), most_ahead(&options, prompt.ids.len(), policies.len()))));
     let full = PolicySpec::new("full")?;
     let mut ends = Vec::new();
     for (seat, policy) in std::iter::once(&full).chain(policies).enumerate() {
@@ -211,141 +211,12 @@ pub fn follow<B: Backend>(
     Ok(std::mem::take(&mut text.followed))
 }
 
-/// Rows of logits that the full cache may be ahead of a policy. They run in the same steps, so more means that a policy
-/// could not run: it waits for memory.
-const MOST_AHEAD: usize = 64;
-
-/// What the full cache said and predicted, as far as somebody still needs it.
-#[derive(Debug)]
-struct Text {
-    rows: VecDeque<Row>,
-    first: usize,            // the place in the text of the first row
-    places: Vec<usize>,      // [policies], of the row that each compares next
-    followed: Vec<Followed>, // [policies]
-}
-
-/// One prediction, and the token that came.
-#[derive(Debug)]
-struct Row {
-    logits: Vec<f32>, // [vocab]
-    id: Option<u32>,
-}
-
-impl Text {
-    fn new(policies: usize) -> Text {
-        Text {
-            rows: VecDeque::new(),
-            first: 0,
-            places: vec![0; policies],
-            followed: vec![Followed::default(); policies],
-        }
-    }
-
-    /// Compares a policy's prediction with that of its place in the text. Returns the token that came there.
-    fn compare(&mut self, follower: usize, logits: &[f32]) -> Result<u32, ConstraintError> {
-        let place = self.places[follower];
-        let row = self.rows.get(place - self.first);
-        let Some(Row { logits: full, id: Some(id) }) = row else {
-            return Err(ConstraintError("a policy is ahead of the full cache that it follows".into()));
-        };
-        self.followed[follower].divergence.push(divergence(full, logits));
-        self.followed[follower].agreed.push(best(full) == best(logits));
-        let id = *id;
-        self.places[follower] += 1;
-        while self.places.iter().all(|&place| place > self.first) && self.rows.pop_front().is_some() {
-            self.first += 1;
-        }
-        Ok(id)
-    }
-}
-
-fn lock(text: &Mutex<Text>) -> std::sync::MutexGuard<'_, Text> {
-    text.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// KL(p || q) of two predictions, nats. `p [vocab]`, `q [vocab]`
-fn divergence(p: &[f32], q: &[f32]) -> f64 {
-    let (p_norm, q_norm) = (normaliser(p), normaliser(q));
-    let term = |(&p, &q): (&f32, &f32)| {
-        let log = f64::from(p) - p_norm;
-        log.exp() * (log - (f64::from(q) - q_norm))
-    };
-    p.iter().zip(q).map(term).sum::<f64>().max(0.0) // rounding may leave less than nothing
-}
-
-/// The likeliest token; of equals the first. `logits [vocab]`
-fn best(logits: &[f32]) -> usize {
-    let first = (0, f32::NEG_INFINITY);
-    logits.iter().enumerate().fold(first, |best, (i, &l)| if l > best.1 { (i, l) } else { best }).0
-}
-
-/// The full cache: free to choose, and overheard.
-#[derive(Debug)]
-struct Leader(Arc<Mutex<Text>>);
-
-impl Director for Leader {
-    fn direct(&mut self, logits: &mut [f32]) -> Result<(), ConstraintError> {
-        let mut text = lock(&self.0);
-        if text.places.is_empty() {
-            return Ok(());
-        }
-        if text.rows.len() >= MOST_AHEAD {
-            return Err(ConstraintError(
-                "the KV memory does not hold the full cache and all policies at once: give it more (--kv-memory), or fewer policies"
-                    .into(),
-            ));
-        }
-        text.rows.push_back(Row { logits: logits.to_vec(), id: None });
-        Ok(())
-    }
-
-    fn came(&mut self, id: u32) {
-        if let Some(row) = lock(&self.0).rows.back_mut() {
-            row.id = Some(id);
-        }
-    }
-
-    fn again(&self) -> Box<dyn Director> {
-        Box::new(Leader(Arc::clone(&self.0)))
-    }
-}
-
-/// A policy, which says what the full cache said.
-#[derive(Debug)]
-struct Follower {
-    text: Arc<Mutex<Text>>,
-    follower: usize,
-}
-
-impl Director for Follower {
-    fn direct(&mut self, logits: &mut [f32]) -> Result<(), ConstraintError> {
-        let id = lock(&self.text).compare(self.follower, logits)?;
-        only(logits, id)
-    }
-
-    fn came(&mut self, _id: u32) {}
-
-    fn again(&self) -> Box<dyn Director> {
-        Box::new(Follower { text: Arc::clone(&self.text), follower: self.follower })
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::text::MOST_AHEAD;
     use super::*;
     use lethe_kernels::{Cpu, CpuOptions};
     use lethe_model::CpuBackend;
-
-    #[test]
-    fn divergence_of_predictions() {
-        let log = |p: [f32; 3]| p.map(f32::ln);
-        // KL((1/2, 1/4, 1/4) || (1/4, 1/2, 1/4)) = 1/2 ln 2 - 1/4 ln 2
-        let kl = divergence(&log([0.5, 0.25, 0.25]), &log([0.25, 0.5, 0.25]));
-        assert!((kl - 0.25 * std::f64::consts::LN_2).abs() < 1e-6, "{kl}");
-        // a shift of all logits changes nothing
-        assert!(divergence(&[1.0, 2.0, 3.0], &[11.0, 12.0, 13.0]) < 1e-12);
-        assert_eq!(best(&[1.0, 3.0, 3.0]), 1);
-    }
 
     #[test]
     fn answers_weigh_alike() {
@@ -381,6 +252,21 @@ mod tests {
         // Before the first round it is full to the bit.
         assert!(recency.divergence[..16].iter().all(|&kl| kl == 0.0));
         assert!(recency.divergence.iter().any(|&kl| kl > 1e-6));
+    }
+
+    #[test]
+    fn long_prompts_of_many_policies_are_read_while_the_full_cache_speaks() {
+        let model = reasoner();
+        let (tokenizer, template) = (model.tokenizer.as_ref().unwrap(), model.chat_template.as_ref().unwrap());
+        let question = lethe_model::Message::new("user", "Sort 41 7 93 20 55 12 68 34.");
+        let text = template.render(&[question], true, &serde_json::Map::new()).unwrap();
+        let prompt = Prompt { ids: tokenizer.encode(&text, false).unwrap(), system_tokens: 0 };
+        let policies = vec![PolicySpec::new("full").unwrap(); 6];
+        // Said over and over, so that reading takes longer than the full cache may be ahead of those that decode.
+        let prompt = Prompt { ids: prompt.ids.repeat(6), ..prompt };
+        let options = EngineOptions { kv_memory: 64 << 20, max_batched_tokens: 7, ..EngineOptions::default() };
+        let followed = follow(&model, &options, &prompt, 1, &policies, 120).unwrap();
+        assert!(followed.iter().all(|f| f.divergence.len() > MOST_AHEAD && f.divergence.iter().all(|&kl| kl == 0.0)));
     }
 
     #[test]

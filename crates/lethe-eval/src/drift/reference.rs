@@ -96,7 +96,8 @@ impl Reference {
             gap: floats("gap")?,
         };
         let positions = reference.logprob.len();
-        if positions == 0 || [reference.ids.len() - 1, reference.top.len(), reference.gap.len()] != [positions; 3] {
+        let ids = reference.ids.len().saturating_sub(1); // all but the first are foretold
+        if positions == 0 || [ids, reference.top.len(), reference.gap.len()] != [positions; 3] {
             return Err(bad("ids, logprob, top and gap do not belong together".to_owned()));
         }
         Ok(reference)
@@ -234,10 +235,13 @@ mod tests {
         assert_eq!(Reference::read(&path).unwrap(), reference);
         assert_eq!(reference.clear(), 1);
         assert!((reference.perplexity() - 1.5f64.exp()).abs() < 1e-12);
+        let empty = folder.path().join("empty.safetensors");
+        write(&empty, &Reference { ids: Vec::new(), ..reference.clone() });
         reference.gap.push(1.0);
         write(&path, &reference);
         for (path, words) in [
             (&path, ["belong together", "reference_logits.py"]),
+            (&empty, ["belong together", "empty.safetensors"]),
             (&folder.path().join("none"), ["none", "No such file"]),
         ] {
             let error = Reference::read(path).unwrap_err().to_string();
