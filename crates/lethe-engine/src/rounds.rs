@@ -162,7 +162,7 @@ fn cut<B: Backend>(
         dropped += scores.len() - work.keep.len();
         (lost, whole) = (lost + (all - kept).max(0.0), whole + all);
         if seq.trace {
-            forgotten.push((lane, without(cache.positions(layer, part), &work.keep)));
+            forgotten.push((lane, left_out(cache.positions(layer, part), &work.keep).collect()));
         }
         if tells_scores {
             told.add(scores, &work.keep);
@@ -203,9 +203,7 @@ impl Told {
     fn add(&mut self, scores: &[f32], keep: &[usize]) {
         self.scores.extend_from_slice(scores);
         self.hoyer += hoyer(scores);
-        let mut keep = keep.iter().peekable();
-        let dropped = scores.iter().enumerate().filter(|(slot, _)| keep.next_if_eq(&slot).is_none());
-        self.dropped_top = dropped.map(|(_, &score)| score).fold(self.dropped_top, f32::max);
+        self.dropped_top = left_out(scores, keep).fold(self.dropped_top, f32::max);
     }
 
     /// The summary of `parts` lanes.
@@ -222,11 +220,10 @@ impl Told {
     }
 }
 
-/// The positions whose slots a keep set leaves out.
-fn without(positions: &[u32], keep: &[usize]) -> Vec<u32> {
+/// What belongs to the slots that a keep set leaves out. `of [slots]`
+fn left_out<'a, T: Copy>(of: &'a [T], keep: &'a [usize]) -> impl Iterator<Item = T> + 'a {
     let mut keep = keep.iter().peekable();
-    let mut kept = |slot: &usize| keep.next_if_eq(&slot).is_some();
-    positions.iter().enumerate().filter(|(slot, _)| !kept(slot)).map(|(_, &position)| position).collect()
+    of.iter().enumerate().filter(move |(slot, _)| keep.next_if_eq(&slot).is_none()).map(|(_, &one)| one)
 }
 
 #[cfg(test)]
@@ -235,6 +232,7 @@ mod tests {
 
     #[test]
     fn what_is_not_kept_is_forgotten() {
+        let without = |positions: &[u32], keep: &[usize]| left_out(positions, keep).collect::<Vec<_>>();
         assert_eq!(without(&[0, 3, 4, 9], &[0, 2]), [3, 9]);
         assert!(without(&[0, 3], &[0, 1]).is_empty());
         assert_eq!(without(&[5, 7], &[]), [5, 7]);
