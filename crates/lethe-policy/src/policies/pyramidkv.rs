@@ -1,6 +1,6 @@
 //! `pyramidkv`: as `snapkv`, with more for the lower layers and less for the upper ones (arXiv 2406.02069).
 
-use super::snapkv::observe;
+use super::SnapKv;
 use crate::baseline::Baseline;
 use crate::evidence::Evidence;
 use crate::policy::{Granularity, LayerState, PolicyInfo, View};
@@ -13,17 +13,13 @@ pub(super) const INFO: PolicyInfo = PolicyInfo {
     summary: "as snapkv, the budget falling from the lowest layer to the highest",
     cost: "step: nothing; round: O(window * n * head_dim) for each query head",
     options: &[CAP, BUDGET, OBSERVED, SINKS, INTERVAL, PROTECT_PROMPT],
-    build: |options, context| {
-        let quota = Quota::from_options(options)?;
-        Ok(Box::new(PyramidKv { quota, window: options.number(OBSERVED.key)?, layers: context.layers }))
-    },
+    build: |options, context| Ok(Box::new(PyramidKv { snap: SnapKv::from_options(options)?, layers: context.layers })),
 };
 
-/// Keeps what [`SnapKv`](super::SnapKv) would under the budget of the layer.
+/// Keeps what [`SnapKv`] would under the budget of the layer.
 #[derive(Clone, Copy, Debug)]
 pub struct PyramidKv {
-    quota: Quota,
-    window: usize,
+    snap: SnapKv,
     layers: usize,
 }
 
@@ -45,37 +41,36 @@ impl Baseline for PyramidKv {
     const NAME: &'static str = INFO.name;
 
     fn quota(&self) -> &Quota {
-        &self.quota
+        self.snap.quota()
     }
 
     fn own_options(&self) -> Vec<(&'static str, String)> {
-        vec![(OBSERVED.key, self.window.to_string())]
+        self.snap.own_options()
     }
 
     fn granularity(&self) -> Granularity {
-        Granularity::Head
+        Baseline::granularity(&self.snap)
     }
 
     fn evidence(&self) -> Evidence {
-        Evidence { queries: self.window, ..Evidence::NONE }
+        Baseline::evidence(&self.snap)
     }
 
-    fn window(&self, _beyond: usize) -> usize {
-        self.window
+    fn window(&self, beyond: usize) -> usize {
+        self.snap.window(beyond)
     }
 
     /// Every layer has its floor, whether the sinks are pinned or not.
     fn least(&self, _sinks: usize) -> usize {
-        self.window + self.quota.sinks
+        self.snap.window(0) + self.quota().sinks
     }
 
     fn share(&self, layer: usize, beyond: usize) -> usize {
-        pyramid(layer, self.layers, beyond, self.window + self.quota.sinks)
+        pyramid(layer, self.layers, beyond, self.least(0))
     }
 
-    fn rank(&self, view: &View<'_>, _beyond: usize, _state: LayerState, scratch: &mut Scratch) {
-        observe(view, scratch);
-        scratch.rank_by_scores();
+    fn rank(&self, view: &View<'_>, beyond: usize, state: LayerState, scratch: &mut Scratch) {
+        self.snap.rank(view, beyond, state, scratch);
     }
 }
 

@@ -2,7 +2,9 @@
 //! while it decodes.
 
 use crate::baseline::Baseline;
+use crate::error::PolicyError;
 use crate::evidence::{Evidence, mean, pool};
+use crate::option::Options;
 use crate::policy::{Granularity, LayerState, PolicyInfo, View};
 use crate::quota::Quota;
 use crate::schema::{BUDGET, CAP, INTERVAL, OBSERVED, PROTECT_PROMPT, SINKS};
@@ -13,9 +15,7 @@ pub(super) const INFO: PolicyInfo = PolicyInfo {
     summary: "each KV head keeps sinks, its newest slots and what their queries attend to",
     cost: "step: nothing; round: O(window * n * head_dim) for each query head",
     options: &[CAP, BUDGET, OBSERVED, SINKS, INTERVAL, PROTECT_PROMPT],
-    build: |options, _| {
-        Ok(Box::new(SnapKv { quota: Quota::from_options(options)?, window: options.number(OBSERVED.key)? }))
-    },
+    build: |options, _| Ok(Box::new(SnapKv::from_options(options)?)),
 };
 
 /// Slots of which the scores are averaged.
@@ -28,12 +28,10 @@ pub struct SnapKv {
     window: usize,
 }
 
-/// The score of a lane's slots, also where it is kept from round to round: the attention of the newest queries, averaged over
-/// queries and heads, then over neighbouring slots.
-pub(super) fn observe(view: &View<'_>, scratch: &mut Scratch) {
-    let Scratch { scores, work, .. } = scratch;
-    view.lanes[0].mean_attention(view.slots(), scores);
-    pool(scores, KERNEL, work, mean);
+impl SnapKv {
+    pub(super) fn from_options(options: &Options<'_>) -> Result<Self, PolicyError> {
+        Ok(SnapKv { quota: Quota::from_options(options)?, window: options.number(OBSERVED.key)? })
+    }
 }
 
 impl Baseline for SnapKv {
@@ -60,7 +58,9 @@ impl Baseline for SnapKv {
     }
 
     fn rank(&self, view: &View<'_>, _beyond: usize, _state: LayerState, scratch: &mut Scratch) {
-        observe(view, scratch);
+        let Scratch { scores, work, .. } = scratch;
+        view.lanes[0].mean_attention(view.slots(), scores);
+        pool(scores, KERNEL, work, mean);
         scratch.rank_by_scores();
     }
 }
