@@ -42,7 +42,7 @@ pub enum Event {
         /// Positions whose slots are gone, ascending.
         positions: Vec<u32>,
     },
-    /// How full and how sparse the layers are, now and then, for requests that are traced.
+    /// How full the layers are, after every step to a position divisible by eight, for requests that asked for it.
     Levels(Box<Levels>),
     /// The turn ended as it should.
     Finished(Box<Finished>),
@@ -100,7 +100,7 @@ pub struct Levels {
     pub position: u32,
     /// Slots each layer holds. `[layers]`
     pub slots: Vec<usize>,
-    /// As [`KvReport::hoyer`]. `[layers]`, or empty
+    /// As [`KvReport::hoyer`], for requests that are traced. `[layers]`, or empty
     pub hoyer: Vec<f64>,
     /// Bytes held, as [`KvReport::peak_bytes`] counts.
     pub bytes: u64,

@@ -27,6 +27,8 @@ pub struct Request {
     pub elastic: bool,
     /// Whether to tell which positions each round forgets ([`crate::Event::Forgot`]).
     pub trace: bool,
+    /// Whether to tell now and then how full the layers are ([`crate::Event::Levels`]). One that is traced tells in any case.
+    pub levels: bool,
     /// How to generate.
     pub generation: Generation,
     /// Tell the log probability of every token of the prompt but the first, and of so many likeliest in its place (at most
@@ -45,6 +47,7 @@ impl Request {
             custom: None,
             elastic: false,
             trace: false,
+            levels: false,
             generation,
             prompt_logprobs: None,
         }

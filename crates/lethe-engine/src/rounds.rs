@@ -8,7 +8,7 @@ use crate::event::{Event, Levels, Round, RoundDetail, ScoreSummary};
 use crate::evidence::Sight;
 use crate::sequence::{Sequence, layer_len};
 
-/// How many positions apart a traced sequence tells of its levels.
+/// How many positions apart a sequence tells of its levels.
 const LEVELS_EVERY: u32 = 8;
 
 /// Working memory of rounds, shared by all sequences.
@@ -30,7 +30,10 @@ impl RoundScratch {
 }
 
 /// All layers of a cache, for policies that share one total among them.
-struct AllLayers<'a>(&'a SeqCache);
+struct AllLayers<'a> {
+    cache: &'a SeqCache,
+    lanes: usize,
+}
 
 fn view(cache: &SeqCache, layer: usize, lane: Option<usize>) -> View<'_> {
     let h = lane.unwrap_or(0);
@@ -46,11 +49,15 @@ fn view(cache: &SeqCache, layer: usize, lane: Option<usize>) -> View<'_> {
 
 impl Layers for AllLayers<'_> {
     fn len(&self) -> usize {
-        self.0.shape().layers
+        self.cache.shape().layers
     }
 
-    fn view(&self, layer: usize) -> View<'_> {
-        view(self.0, layer, None)
+    fn lanes(&self) -> usize {
+        self.lanes
+    }
+
+    fn view(&self, layer: usize, lane: usize) -> View<'_> {
+        view(self.cache, layer, (self.lanes > 1).then_some(lane))
     }
 }
 
@@ -64,7 +71,7 @@ pub(crate) fn run<B: Backend>(
     kv: &mut B::Kv,
     scratch: &mut RoundScratch,
 ) -> Result<usize, String> {
-    if seq.trace && seq.position.is_multiple_of(LEVELS_EVERY) {
+    if seq.levels && seq.position.is_multiple_of(LEVELS_EVERY) {
         tell_levels(seq);
     }
     let cache = seq.cache.as_ref().expect("only admitted sequences run");
@@ -80,7 +87,7 @@ pub(crate) fn run<B: Backend>(
     if due.is_empty() {
         return Ok(0);
     }
-    let shares = seq.policy.allocate(&AllLayers(cache), work);
+    let shares = seq.policy.allocate(&AllLayers { cache, lanes: seq.lanes() }, work);
     for &layer in due.iter() {
         let cap = shares.then(|| work.caps[layer]);
         cut(seq, decoder, kv, work, sights, layer, cap)?;
@@ -91,7 +98,8 @@ pub(crate) fn run<B: Backend>(
 fn tell_levels(seq: &mut Sequence) {
     let cache = seq.cache();
     let slots = (0..seq.states.len()).map(|layer| layer_len(cache, layer)).collect();
-    let (hoyer, bytes) = (seq.hoyer(), cache.bytes() + seq.queries.bytes());
+    let hoyer = if seq.trace { seq.hoyer() } else { Vec::new() };
+    let bytes = cache.bytes() + seq.queries.bytes();
     (seq.sink)(Event::Levels(Box::new(Levels { position: seq.position, slots, hoyer, bytes })));
 }
 

@@ -113,6 +113,8 @@ pub(crate) struct Sequence {
     pub(crate) elastic: bool,
     /// Tells of every slot that is forgotten.
     pub(crate) trace: bool,
+    /// Tells now and then how full its layers are.
+    pub(crate) levels: bool,
     /// While the pool is short: what an elastic sequence is cut to, and for how many steps so far.
     pub(crate) tight: Option<(usize, usize)>,
     /// `None` while it waits for admission.
@@ -198,6 +200,7 @@ impl Sequence {
             arrival: 0,
             elastic: false,
             trace: false,
+            levels: false,
             tight: None,
             cache: None,
             stored: None,
@@ -344,6 +347,14 @@ impl Sequence {
         }
     }
 
+    /// Lanes of a layer with scores and keep sets of their own.
+    pub(crate) fn lanes(&self) -> usize {
+        match self.policy.granularity() {
+            lethe_policy::Granularity::Layer => 1,
+            lethe_policy::Granularity::Head => self.cache().shape().kv_heads,
+        }
+    }
+
     /// Whether its slots have scores.
     pub(crate) fn scored(&self) -> bool {
         self.scoring.is_some() || self.queries.rows() > 0
@@ -352,10 +363,7 @@ impl Sequence {
     /// How sparse the scores of each layer are; nothing for policies without scores. `[layers]`
     pub(crate) fn hoyer(&self) -> Vec<f64> {
         let Some(cache) = self.cache.as_ref().filter(|_| self.scored()) else { return Vec::new() };
-        let lanes = match self.policy.granularity() {
-            lethe_policy::Granularity::Layer => 1,
-            lethe_policy::Granularity::Head => cache.shape().kv_heads,
-        };
+        let lanes = self.lanes();
         let layer = |l| (0..lanes).map(|h| lethe_policy::hoyer(cache.scores(l, h))).sum::<f64>() / lanes as f64;
         (0..cache.shape().layers).map(layer).collect()
     }

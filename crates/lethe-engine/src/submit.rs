@@ -34,7 +34,8 @@ impl<B: Backend> Core<B> {
 
     /// [`Core::submit`], for a caller that wants to cancel and watch.
     pub(crate) fn enqueue(&mut self, id: u64, request: Request, sink: Sink) -> Result<Arc<Shared>, SubmitError> {
-        let Request { prompt, system_tokens, policy, custom, elastic, trace, generation, prompt_logprobs } = request;
+        let Request { prompt, system_tokens, policy, custom, elastic, trace, levels, generation, prompt_logprobs } =
+            request;
         if system_tokens > prompt.len() {
             return Err(SubmitError::SystemTooLong { system: system_tokens, prompt: prompt.len() });
         }
@@ -52,7 +53,7 @@ impl<B: Backend> Core<B> {
         let layers = self.context.layers;
         let queries = QueryWindow::new(policy.evidence(), self.model.decoder.dims.heads, layers);
         let mut seq = Sequence::new(id, sink, Arc::clone(&shared), policy, layers, system_tokens, turn);
-        (seq.queries, seq.elastic, seq.trace) = (queries, elastic, trace);
+        (seq.queries, seq.elastic, seq.trace, seq.levels) = (queries, elastic, trace, levels || trace);
         self.fit(&mut seq, open)?;
         self.queue(seq)?;
         Ok(shared)

@@ -9,18 +9,21 @@ pub enum Allocation {
     Breakpoint,
     /// By `1 - hoyer`: flat layers need more.
     Hoyer,
+    /// By the square of [`reach`](crate::reach): layers that look far back need more.
+    Reach,
     /// Evenly.
     Uniform,
 }
 
 impl Allocation {
-    pub(crate) const WORDS: &[&str] = &["breakpoint", "hoyer", "uniform"];
+    pub(crate) const WORDS: &[&str] = &["breakpoint", "hoyer", "reach", "uniform"];
 
     /// The word of the option `allocation`.
     pub fn word(self) -> &'static str {
         match self {
             Allocation::Breakpoint => "breakpoint",
             Allocation::Hoyer => "hoyer",
+            Allocation::Reach => "reach",
             Allocation::Uniform => "uniform",
         }
     }
@@ -28,6 +31,7 @@ impl Allocation {
     pub(crate) fn from_word(word: &str) -> Self {
         match word {
             "hoyer" => Allocation::Hoyer,
+            "reach" => Allocation::Reach,
             "uniform" => Allocation::Uniform,
             _ => Allocation::Breakpoint,
         }
@@ -43,8 +47,8 @@ pub struct Need {
     pub floor: usize,
     /// Slots its breakpoint would keep, `held` where there is none. Read by [`Allocation::Breakpoint`] alone.
     pub salient: usize,
-    /// [`hoyer`](crate::hoyer) of its scores. Read by [`Allocation::Hoyer`] alone.
-    pub sparsity: f64,
+    /// What its part of the rest is in proportion to. Read by [`Allocation::Hoyer`] and [`Allocation::Reach`].
+    pub weight: f64,
 }
 
 /// Divides `total` slots: one share per need goes to `shares`; `claims` and `ranks` are working memory.
@@ -59,7 +63,7 @@ pub fn allocate(
     shares: &mut Vec<usize>,
 ) {
     let weight = |need: &Need| match kind {
-        Allocation::Hoyer => 1.0 - need.sparsity,
+        Allocation::Hoyer | Allocation::Reach => need.weight,
         Allocation::Breakpoint | Allocation::Uniform => 1.0,
     };
     let rest = total.saturating_sub(needs.iter().map(|need| need.floor).sum()) as f64;
@@ -70,7 +74,9 @@ pub fn allocate(
     claims.extend(needs.iter().map(|need| {
         let demand = match kind {
             Allocation::Breakpoint => need.salient,
-            Allocation::Hoyer | Allocation::Uniform => need.floor + (rest * weight(need) / weights) as usize,
+            Allocation::Hoyer | Allocation::Reach | Allocation::Uniform => {
+                need.floor + (rest * weight(need) / weights) as usize
+            }
         };
         let floor = need.floor.min(need.held);
         Claim { floor, demand: demand.clamp(floor, need.held) }
@@ -89,8 +95,8 @@ mod tests {
     }
 
     const NEEDS: [Need; 2] = [
-        Need { held: 100, floor: 10, salient: 30, sparsity: 0.75 },
-        Need { held: 100, floor: 10, salient: 90, sparsity: 0.25 },
+        Need { held: 100, floor: 10, salient: 30, weight: 0.25 },
+        Need { held: 100, floor: 10, salient: 90, weight: 0.75 },
     ];
 
     #[test]
@@ -98,6 +104,7 @@ mod tests {
         assert_eq!(shares(Allocation::Breakpoint, &NEEDS, 120), [30, 90]);
         assert_eq!(shares(Allocation::Breakpoint, &NEEDS, 70), [20, 50]);
         assert_eq!(shares(Allocation::Hoyer, &NEEDS, 100), [30, 70]);
+        assert_eq!(shares(Allocation::Reach, &NEEDS, 100), [30, 70]);
         assert_eq!(shares(Allocation::Uniform, &NEEDS, 100), [50, 50]);
     }
 
@@ -108,8 +115,8 @@ mod tests {
     }
 
     #[test]
-    fn layers_that_are_all_peaks_still_get_their_floors() {
-        let needs = NEEDS.map(|need| Need { sparsity: 1.0, ..need });
+    fn layers_of_no_weight_still_get_their_floors() {
+        let needs = NEEDS.map(|need| Need { weight: 0.0, ..need });
         assert_eq!(shares(Allocation::Hoyer, &needs, 100), [10, 10]);
     }
 

@@ -2,16 +2,19 @@
 
 use std::fmt::Debug;
 
+use crate::allocate::{Allocation, Need, allocate};
 use crate::bound::{Ask, Bound};
 use crate::budget::Budget;
 use crate::error::PolicyError;
 use crate::evidence::Evidence;
 use crate::fill::fill;
-use crate::policy::{Granularity, LayerState, LayerStatus, Policy, ProtectPrompt, View};
+use crate::policy::{Granularity, LayerState, LayerStatus, Layers, Policy, ProtectPrompt, View};
 use crate::quota::Quota;
+use crate::reach::reach;
 use crate::schema::MOST_SLOTS;
 use crate::scoring::Scoring;
 use crate::scratch::Scratch;
+use crate::total::Total;
 
 /// A policy with a fixed budget. A round is due when a layer has grown `interval` beyond its share of it, and cuts the layer
 /// back to that: pinned slots, then sinks, the newest `window`, and the best by rank.
@@ -51,6 +54,12 @@ pub trait Baseline: Debug + Send + Sync {
         (sinks..sinks + MOST_SLOTS).find(fits).unwrap_or(usize::MAX)
     }
 
+    /// Whether the layers share one total, each as far as it looks back ([`reach`]), in place of a [`share`](Baseline::share) each.
+    /// They then have their rounds together.
+    fn by_reach(&self) -> bool {
+        false
+    }
+
     /// What one layer gets beyond its pinned slots, where it is `beyond` on average.
     fn share(&self, layer: usize, beyond: usize) -> usize {
         let _ = layer;
@@ -68,7 +77,10 @@ pub trait Baseline: Debug + Send + Sync {
     }
 }
 
-/// All slots of a layer after a round.
+/// What a layer gets of the mean budget however near it looks.
+const LEAST_SHARE: f64 = 0.25;
+
+/// All slots of a layer after a round, of the mean layer where they share one total.
 fn cap(policy: &impl Baseline, layer: usize, pinned: usize) -> usize {
     pinned.saturating_add(policy.share(layer, policy.quota().budget.beyond(pinned)))
 }
@@ -103,6 +115,10 @@ impl<T: Baseline> Policy for T {
     fn bound(&self, ask: &Ask) -> Result<Bound, PolicyError> {
         let quota = self.quota();
         quota.budget.check(T::NAME, ask.pinned, self.least(ask.sinks_beyond(quota.sinks)))?;
+        if self.by_reach() {
+            let slots = cap(self, 0, ask.pinned).saturating_mul(ask.layers);
+            return Ok(Total { slots, interval: quota.interval }.bound(ask, ask.pinned));
+        }
         let limit = |layer| cap(self, layer, ask.pinned).saturating_add(quota.interval);
         let layers = (0..ask.layers).map(|layer| ask.bounded_by(limit(layer)).per_layer);
         Ok(Bound {
@@ -113,8 +129,42 @@ impl<T: Baseline> Policy for T {
 
     fn due(&self, layers: &[LayerStatus], due: &mut Vec<usize>) {
         let interval = self.quota().interval;
+        if self.by_reach() {
+            let slots = layers.iter().map(|layer| cap(self, 0, layer.pinned)).fold(0, usize::saturating_add);
+            return Total { slots, interval }.due(layers, due);
+        }
         let full = |l: usize, layer: &LayerStatus| layer.n >= cap(self, l, layer.pinned).saturating_add(interval);
         due.extend(layers.iter().enumerate().filter(|&(l, layer)| full(l, layer)).map(|(l, _)| l));
+    }
+
+    fn allocate(&self, layers: &dyn Layers, scratch: &mut Scratch) -> bool {
+        if !self.by_reach() {
+            return false;
+        }
+        let quota = self.quota();
+        let Scratch { needs, claims, ranks, caps, .. } = scratch;
+        let mut total = 0;
+        needs.clear();
+        for layer in 0..layers.len() {
+            let (mut held, mut pinned, mut far) = (0, 0, 0.0);
+            for lane in 0..layers.lanes() {
+                let view = layers.view(layer, lane);
+                (held, pinned) = (held.max(view.slots()), view.pinned_slots());
+                far += reach(view.scores, quota.sinks, self.window(quota.budget.beyond(pinned)));
+            }
+            let beyond = quota.budget.beyond(pinned);
+            total += pinned + beyond;
+            let least = self.least(quota.sinks).max((LEAST_SHARE * beyond as f64).ceil() as usize);
+            let weight = (far / layers.lanes().max(1) as f64).powi(2);
+            needs.push(Need { held, floor: pinned + least.min(beyond), salient: held, weight });
+        }
+        // A slot that is gone does not come back when its layer looks far again: shares move half way in each round.
+        let above = |need: &Need| need.held.saturating_sub(need.floor) as f64;
+        let weights = needs.iter().map(|need| need.weight).sum::<f64>().max(f64::MIN_POSITIVE);
+        let held = needs.iter().map(above).sum::<f64>().max(1.0);
+        needs.iter_mut().for_each(|need| need.weight = need.weight / weights + above(need) / held);
+        allocate(Allocation::Reach, needs, total, claims, ranks, caps);
+        true
     }
 
     fn keep(&self, view: &View<'_>, cap: Option<usize>, state: LayerState, scratch: &mut Scratch) -> LayerState {

@@ -32,12 +32,14 @@ mod option;
 mod policies;
 mod policy;
 mod quota;
+mod reach;
 mod redundancy;
 mod registry;
 pub mod schema;
 mod scoring;
 mod scratch;
 mod spec;
+mod total;
 mod waterfill;
 
 pub use allocate::{Allocation, Need, allocate};
@@ -54,6 +56,7 @@ pub use policy::{
     Context, Granularity, LayerState, LayerStatus, Layers, Policy, PolicyBuilder, PolicyInfo, ProtectPrompt, View,
 };
 pub use quota::Quota;
+pub use reach::reach;
 pub use redundancy::dot;
 pub use registry::{register, registry};
 pub use scoring::{Prefill, Scoring, Update, fold};

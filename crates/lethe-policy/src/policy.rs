@@ -174,8 +174,11 @@ pub trait Layers {
         self.len() == 0
     }
 
-    /// One of them; `layer` is below [`len`](Layers::len).
-    fn view(&self, layer: usize) -> View<'_>;
+    /// Lanes of a layer whose scores differ: one, unless keep sets are the lanes' own.
+    fn lanes(&self) -> usize;
+
+    /// One lane of one of them; `layer` is below [`len`](Layers::len), `lane` below [`lanes`](Layers::lanes).
+    fn view(&self, layer: usize, lane: usize) -> View<'_>;
 }
 
 /// What a policy may know of the model and the memory when it is built.

@@ -54,7 +54,7 @@ pub const TOTAL: OptionSpec = OptionSpec {
 pub const ALLOCATION: OptionSpec = OptionSpec {
     key: "allocation",
     default: Some("breakpoint"),
-    help: "by what a total is divided: slots above the breakpoint, Hoyer sparsity, evenly",
+    help: "by what a total is divided: slots above the breakpoint, Hoyer sparsity, how far layers look back, evenly",
     kind: OptionKind::Choice(Allocation::WORDS),
 };
 

@@ -87,7 +87,11 @@ mod tests {
             4
         }
 
-        fn view(&self, layer: usize) -> View<'_> {
+        fn lanes(&self) -> usize {
+            1
+        }
+
+        fn view(&self, layer: usize, _lane: usize) -> View<'_> {
             View { layer, ..self.0 }
         }
     }
@@ -118,7 +122,7 @@ mod tests {
             let policy = PolicySpec::parse(text).and_then(|spec| spec.build(&context)).expect(text);
             policy.allocate(&layers, &mut scratch);
             for layer in 0..layers.len() {
-                policy.keep(&layers.view(layer), None, policy.start(), &mut scratch);
+                policy.keep(&layers.view(layer, 0), None, policy.start(), &mut scratch);
             }
             assert_eq!(capacities(&scratch), reserved, "{text}");
         }

@@ -134,6 +134,23 @@ fn what_newer_keys_repeat_goes_first() {
 }
 
 #[test]
+fn layers_that_look_far_back_get_more_step_by_step() {
+    // 100 slots of which 10 are pinned; the newest 40 of the budget of 100 are recents
+    let layer =
+        |old: f32| Layer::made((0..160).map(|slot| if slot < 120 { old } else { 1.0 }).collect(), |slot| slot < 10);
+    let (near, far) = (layer(0.0), layer(3.0));
+    let policy = policy("lethe+:budget=100,sinks=0,recent_ratio=0.4");
+    let mut scratch = Scratch::default();
+    assert!(policy.allocate(&All(&[near, far]), &mut scratch));
+    // each keeps its pinned slots and a quarter; of the 150 beyond, half goes where the reach points (all to the second) and
+    // half as it is held now (evenly); the second gets no more than it holds
+    assert_eq!(scratch.caps, [10 + 25 + 37, 160.min(10 + 25 + 112)]);
+    let near = layer(0.0);
+    assert!(policy.allocate(&All(&[near, layer(0.0)]), &mut scratch));
+    assert_eq!(scratch.caps, [110, 110], "no reach at all is an even one");
+}
+
+#[test]
 fn equal_scores_favour_the_newer() {
     let layer = Layer::made(vec![1.0; 20], |_| false);
     assert_eq!(keep(&*policy("lethe:cap=8,sinks=2,recent_ratio=0.1"), &layer, None), [0, 1, 14, 15, 16, 17, 18, 19]);
@@ -226,7 +243,7 @@ fn a_total_is_due_for_all_layers_or_none() {
 #[test]
 fn shares_of_a_total_sum_to_it_and_are_respected() {
     let mut rng = Rng(13);
-    for kind in ["breakpoint", "hoyer", "uniform"] {
+    for kind in ["breakpoint", "hoyer", "reach", "uniform"] {
         for _ in 0..100 {
             let count = rng.below(1, 7);
             let pinned = rng.below(0, 20);
@@ -255,7 +272,9 @@ fn shares_of_a_total_sum_to_it_and_are_respected() {
         }
     }
     let mut scratch = Scratch::default();
-    for text in ["full", "recency:cap=9", "random:cap=9", "lethe:cap=9", "lethe", "auto"] {
+    for text in
+        ["full", "recency:cap=9", "random:cap=9", "lethe:cap=9", "lethe", "auto", "lethe+:cap=9,allocation=uniform"]
+    {
         assert!(!policy(text).allocate(&All(&[]), &mut scratch), "{text} has no total");
     }
 }

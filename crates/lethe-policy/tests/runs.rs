@@ -27,6 +27,7 @@ fn no_run_exceeds_its_bound() {
         "gkv:cap=120,interval=32",
         "rkv:budget=48,interval=16",
         "lethe+:cap=96,interval=16,redundancy=0.3,recent_ratio=0.6",
+        "lethe+:budget=72,interval=16,allocation=uniform",
         "lethe+:budget=64,interval=8,epsilon=0.1,granularity=head,reserve=0.1,value=1",
         "lethe:trigger=64,interval=16",
         "lethe:cap=96,interval=16",
@@ -35,6 +36,7 @@ fn no_run_exceeds_its_bound() {
         "lethe:budget=40,interval=8,trigger=cap,reference=top_non_sink",
         "lethe:total=400,interval=16",
         "lethe:total=400,interval=8,allocation=hoyer",
+        "lethe:total=400,interval=8,allocation=reach,half_life=8",
         "lethe:total=420,interval=16,allocation=uniform,recent_ratio=0.1",
         "auto",
     ] {
@@ -84,9 +86,11 @@ fn bounds_are_reached() {
     let (bound, peak) = Run::new(&*pyramid, LAYERS).turn(20, 500, 0, &mut Rng(2)).expect("a valid budget");
     assert_eq!(bound.per_layer, peak.per_layer, "layers of different size");
     assert!(bound.total - peak.total < 16, "their rounds fall on different steps: {bound:?} against {peak:?}");
-    let policy = policy("lethe:total=400,interval=16");
-    let (bound, peak) = Run::new(&*policy, LAYERS).turn(20, 500, 0, &mut Rng(2)).expect("a valid total");
-    assert!(bound.total - peak.total < LAYERS, "{bound:?} against {peak:?}");
+    for text in ["lethe:total=400,interval=16", "lethe+:budget=80,interval=16"] {
+        let policy = policy(text);
+        let (bound, peak) = Run::new(&*policy, LAYERS).turn(20, 500, 0, &mut Rng(2)).expect("a valid total");
+        assert!(bound.total - peak.total < LAYERS, "{text}: {bound:?} against {peak:?}");
+    }
 }
 
 /// Generated tokens become the sinks that a short prompt leaves open.

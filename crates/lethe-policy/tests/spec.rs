@@ -63,7 +63,7 @@ fn reports_are_complete_and_in_schema_order() {
         "lethe:total=900,allocation=hoyer,sparse_ratio=1e3",
         "recency:cap=64,interval=8",
         "random:budget=64,seed=5",
-        "lethe+:budget=64,granularity=head,update=peak,redundancy=0.25,probation=9,value=0.5,reserve=0.125,epsilon=0.01",
+        "lethe+:budget=64,allocation=reach,granularity=head,update=peak,redundancy=0.25,probation=9,value=0.5,reserve=0.125,epsilon=0.01",
         "h2o:budget=64",
         "tova:cap=64,sinks=2",
         "snapkv:budget=64,window=16",

@@ -35,7 +35,7 @@ impl Asked<'_> {
 
 /// The row of a conversation, its setting still open.
 pub(super) fn entry(asked: &Asked<'_>, policy: &PolicySpec, outcome: &Outcome, full: Option<&[u32]>) -> Entry {
-    let Outcome { turns, failed } = outcome;
+    let Outcome { turns, failed, .. } = outcome;
     let question = asked.question;
     let ids: Vec<u32> = turns.iter().flat_map(|(_, done)| done.token_ids.iter().copied()).collect();
     let looped = turns.iter().any(|(_, done)| done.looped);
@@ -76,6 +76,7 @@ pub(super) fn entry(asked: &Asked<'_>, policy: &PolicySpec, outcome: &Outcome, f
         final_slots: Vec::new(),
         peak_bytes: 0,
         mean_bytes: 0,
+        held_bytes: outcome.held.clone(),
         rounds: Vec::new(),
         evicted: 0,
         dropped_mass_mean: 0.0,

@@ -24,7 +24,7 @@ const FLOORS: usize = 1 << 13;
 /// the smallest there is.
 ///
 /// The interval is `max(8, budget / 8)` unless the policy names one. With protection the budget counts slots beyond the
-/// pinned prompts, without it all slots, for as many in sum. A policy with an `allocation` gets its budget as a total.
+/// pinned prompts, without it all slots, for as many in sum. A policy with an `allocation` gets its budget as a total if it takes one.
 ///
 /// # Errors
 /// [`PolicyError`] where the policy has a budget already or takes none, or its options do not agree.
@@ -79,10 +79,11 @@ fn with_budget(
     protection: Protection,
     context: &Context,
 ) -> Result<PolicySpec, PolicyError> {
-    let mut policy = match (policy.get("allocation"), protection) {
-        (Some(_), _) => policy.clone().set("total", context.layers * (prompt + budget))?,
-        (None, Protection::On) => policy.clone().set("budget", budget)?,
-        (None, Protection::Off) => policy.clone().set("cap", prompt + budget)?,
+    let total = policy.get("allocation").map(|_| policy.clone().set("total", context.layers * (prompt + budget)));
+    let mut policy = match (total, protection) {
+        (Some(Ok(policy)), _) => policy,
+        (_, Protection::On) => policy.clone().set("budget", budget)?,
+        (_, Protection::Off) => policy.clone().set("cap", prompt + budget)?,
     };
     if policy.get("interval").is_none() {
         policy = policy.set("interval", (budget / 8).max(8))?;

@@ -45,7 +45,7 @@ pub use error::GridError;
 pub use fit::{Fitted, fit};
 pub use manifest::{Manifest, Task};
 pub use plan::Grid;
-pub use row::{Row, Seconds};
+pub use row::{EVERY, Row, Seconds};
 pub use run::{Progress, rows};
 pub use setting::{Protection, Setting};
 pub use subject::Subject;

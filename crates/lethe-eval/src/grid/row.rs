@@ -5,6 +5,9 @@ use serde::{Deserialize, Serialize};
 
 use super::Protection;
 
+/// Generated tokens from one reading of the memory to the next.
+pub const EVERY: usize = 32;
+
 /// What came of one question under one setting. No times: the same run gives the same row.
 ///
 /// Numbers with a fraction are rounded to six places, so that they read back as they were written.
@@ -56,6 +59,10 @@ pub struct Row {
     pub peak_bytes: u64,
     /// Mean over steps of the bytes held.
     pub mean_bytes: u64,
+    /// Bytes held when the first token came and after every [`EVERY`]th, or up to seven later, counted over all turns. Empty in
+    /// rows of older versions.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub held_bytes: Vec<u64>,
     /// Rounds of each layer. `[layers]`
     pub rounds: Vec<usize>,
     /// Slots forgotten, summed over layers.

@@ -11,12 +11,14 @@ use crate::error::{PolicyError, RAISE_IT};
 use crate::hoyer::hoyer;
 use crate::option::Options;
 use crate::policy::{Granularity, LayerState, LayerStatus, Layers, Policy, PolicyInfo, ProtectPrompt, View};
+use crate::reach::reach;
 use crate::schema::{
     ALLOCATION, BUDGET, CAP, HALF_LIFE, INTERVAL, PREFILL, PROTECT_PROMPT, RECENT_RATIO, REFERENCE, SEGMENTS, SINKS,
     SPARSE_RATIO, TOTAL, TRIGGER, WINDOW,
 };
 use crate::scoring::{Prefill, Scoring};
 use crate::scratch::Scratch;
+use crate::total::Total;
 
 pub(super) const INFO: PolicyInfo = PolicyInfo {
     name: "lethe",
@@ -185,8 +187,7 @@ impl Lethe {
         marked.iter().filter(|marked| **marked).count()
     }
 
-    /// The worst case under a total: between two rounds the sum grows past `total + layers * interval` by less than one
-    /// step, and one layer can hold what the others need not.
+    /// The worst case under a total.
     fn bound_of_total(&self, total: usize, ask: &Ask) -> Result<Bound, PolicyError> {
         let layers = ask.layers.max(1);
         let unrecent = ask.pinned.saturating_add(ask.sinks_beyond(self.breakpoint.sinks));
@@ -204,14 +205,7 @@ impl Lethe {
         }
         // a later prompt may push the floors over the total; every layer then keeps its floor
         let floors = if fits { 0 } else { unrecent.saturating_add(self.recents(floor, None)).saturating_mul(layers) };
-        let most = total
-            .max(floors)
-            .max(ask.left_total)
-            .saturating_add(layers.saturating_mul(self.interval))
-            .saturating_add(layers - 1)
-            .clamp(ask.start().saturating_mul(layers), ask.end().saturating_mul(layers));
-        let others = unrecent.saturating_mul(layers - 1);
-        Ok(Bound { per_layer: most.saturating_sub(others).clamp(ask.start(), ask.end()), total: most })
+        Ok(Total { slots: total.max(floors), interval: self.interval }.bound(ask, unrecent))
     }
 }
 
@@ -289,13 +283,7 @@ impl Policy for Lethe {
 
     fn due(&self, layers: &[LayerStatus], due: &mut Vec<usize>) {
         if let Limit::Total(total, _) = self.limit {
-            let held: usize = layers.iter().map(|layer| layer.n).sum();
-            // floors above the total leave more than it: growth counts from there, or every step would be a round
-            let left: usize = layers.iter().map(|layer| layer.state.left).sum();
-            if held >= total.max(left).saturating_add(layers.len() * self.interval) {
-                due.extend(0..layers.len());
-            }
-            return;
+            return Total { slots: total, interval: self.interval }.due(layers, due);
         }
         let wants = |layer: &LayerStatus| {
             layer.n >= self.threshold(layer.pinned, layer.state)
@@ -310,11 +298,16 @@ impl Policy for Lethe {
         let mean = total / layers.len().max(1);
         scratch.needs.clear();
         for layer in 0..layers.len() {
-            let view = layers.view(layer);
+            let view = layers.view(layer, 0);
             let floor = self.sift(&view, Some(mean), scratch);
             let salient = floor + scratch.order.len();
-            let sparsity = if allocation == Allocation::Hoyer { hoyer(view.scores) } else { 0.0 };
-            scratch.needs.push(Need { held: view.slots(), floor, salient, sparsity });
+            let held = view.slots();
+            let weight = match allocation {
+                Allocation::Hoyer => 1.0 - hoyer(view.scores),
+                Allocation::Reach => reach(view.scores, self.breakpoint.sinks, self.recents(held, Some(mean))).powi(2),
+                Allocation::Breakpoint | Allocation::Uniform => 1.0,
+            };
+            scratch.needs.push(Need { held, floor, salient, weight });
         }
         let Scratch { needs, claims, ranks, caps, .. } = scratch;
         allocate(allocation, needs, total, claims, ranks, caps);

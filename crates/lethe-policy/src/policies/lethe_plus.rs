@@ -19,12 +19,21 @@ const GRANULARITY: OptionSpec = OptionSpec {
     kind: OptionKind::Choice(&["layer", "head"]),
 };
 
+const ALLOCATION: OptionSpec = OptionSpec {
+    key: "allocation",
+    default: Some("reach"),
+    help: "layers share what the budget gives them in sum by how far they look back, or evenly",
+    kind: OptionKind::Choice(&["reach", "uniform"]),
+};
+
 const UPDATE: OptionSpec = OptionSpec {
     key: "update",
     default: Some("sum"),
     help: "a score is the decayed sum of its mass, or its decayed peak",
     kind: OptionKind::Choice(&["sum", "peak"]),
 };
+
+const FAST: OptionSpec = OptionSpec { default: Some("8"), ..HALF_LIFE };
 
 const RECENTS: OptionSpec =
     OptionSpec { help: "newest part of the budget that is always kept", default: Some("0.4"), ..RECENT_RATIO };
@@ -66,14 +75,15 @@ const EPSILON: OptionSpec = OptionSpec {
 
 pub(super) const INFO: PolicyInfo = PolicyInfo {
     name: "lethe+",
-    summary: "keeps what decayed mass shows to matter and what no newer key repeats",
+    summary: "keeps what was just attended to and what no newer key repeats, more in layers that look far back",
     cost: "step: attention mass, O(n); round: O(n * n * head_dim) for each KV head with redundancy, else O(n)",
     options: &[
         CAP,
         BUDGET,
+        ALLOCATION,
         GRANULARITY,
         UPDATE,
-        HALF_LIFE,
+        FAST,
         WINDOW,
         RECENTS,
         REDUNDANCY,
@@ -92,6 +102,7 @@ pub(super) const INFO: PolicyInfo = PolicyInfo {
 #[derive(Clone, Copy, Debug)]
 pub struct LethePlus {
     quota: Quota,
+    by_reach: bool,
     granularity: Granularity,
     update: Update,
     half_life: f64,
@@ -108,6 +119,7 @@ impl LethePlus {
     fn from_options(options: &Options<'_>) -> Result<Self, PolicyError> {
         let policy = LethePlus {
             quota: Quota::from_options(options)?,
+            by_reach: options.word(ALLOCATION.key) == "reach",
             granularity: if options.word(GRANULARITY.key) == "head" { Granularity::Head } else { Granularity::Layer },
             update: if options.word(UPDATE.key) == "peak" { Update::Peak } else { Update::Add },
             half_life: options.number(HALF_LIFE.key)?,
@@ -181,9 +193,11 @@ impl Baseline for LethePlus {
     }
 
     fn own_options(&self) -> Vec<(&'static str, String)> {
+        let allocation = if self.by_reach { "reach" } else { "uniform" };
         let granularity = if self.granularity == Granularity::Head { "head" } else { "layer" };
         let update = if self.update == Update::Peak { "peak" } else { "sum" };
         vec![
+            (ALLOCATION.key, allocation.to_owned()),
             (GRANULARITY.key, granularity.to_owned()),
             (UPDATE.key, update.to_owned()),
             (HALF_LIFE.key, self.half_life.to_string()),
@@ -195,6 +209,10 @@ impl Baseline for LethePlus {
             (RESERVE.key, self.reserve.to_string()),
             (EPSILON.key, self.epsilon.to_string()),
         ]
+    }
+
+    fn by_reach(&self) -> bool {
+        self.by_reach
     }
 
     fn granularity(&self) -> Granularity {

@@ -150,7 +150,11 @@ impl Layers for All<'_> {
         self.0.len()
     }
 
-    fn view(&self, layer: usize) -> View<'_> {
+    fn lanes(&self) -> usize {
+        1
+    }
+
+    fn view(&self, layer: usize, _lane: usize) -> View<'_> {
         self.0[layer].view(layer)
     }
 }

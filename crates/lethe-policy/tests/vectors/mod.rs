@@ -115,7 +115,7 @@ fn allocation(vector: Vector<'_>) -> Outcome {
         .iter()
         .zip(&floors)
         .zip(demands.iter().zip(&sparsities))
-        .map(|((&held, &floor), (&salient, &sparsity))| Need { held, floor, salient, sparsity })
+        .map(|((&held, &floor), (&salient, &sparsity))| Need { held, floor, salient, weight: 1.0 - sparsity })
         .collect();
     let mut shares = Vec::new();
     allocate(kind, &needs, vector.count("total")?, &mut Vec::new(), &mut Vec::new(), &mut shares);

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use super::frame::{Frame, LEFT, RIGHT, WIDTH};
 use crate::grid::summary::table::escaped;
 
 /// Values of one policy, one for each budget.
@@ -24,41 +25,28 @@ pub(super) struct Point {
 
 /// A chart.
 pub(super) struct Chart {
-    pub(super) title: String,
+    pub(super) frame: Frame,
     /// Names of the budgets, evenly spaced.
     pub(super) budgets: Vec<String>,
     /// The value of the full cache, with its interval where there is one.
     pub(super) full: f64,
     pub(super) full_range: Option<[f64; 2]>,
     pub(super) lines: Vec<Line>,
-    /// The top of the scale; the bottom is 0.
-    pub(super) top: f64,
-    /// How a value is written on the scale.
-    pub(super) label: fn(f64) -> String,
 }
 
-const WIDTH: f64 = 420.0;
-const HEIGHT: f64 = 250.0;
-const LEFT: f64 = 54.0;
-const RIGHT: f64 = 12.0;
-const ABOVE: f64 = 12.0;
-const BELOW: f64 = 30.0;
-/// Steps of the scale.
-const STEPS: usize = 4;
 /// How far apart the points of one budget lie, so that their intervals can be told apart.
 const DODGE: f64 = 4.0;
 
 impl Chart {
     /// The chart as a figure.
     pub(super) fn svg(&self) -> String {
-        let mut out = String::new();
-        self.write(&mut out).expect("a text takes everything");
-        out
+        let middle = (self.lines.len().max(1) - 1) / 2;
+        let names = self.budgets.iter().enumerate().map(|(at, budget)| (self.x(at, middle), budget.clone()));
+        self.frame.figure(names, |out| self.draw(out))
     }
 
     fn y(&self, value: f64) -> f64 {
-        let share = (value / self.top).clamp(0.0, 1.0);
-        ABOVE + (1.0 - share) * (HEIGHT - ABOVE - BELOW)
+        self.frame.y(value)
     }
 
     fn x(&self, budget: usize, line: usize) -> f64 {
@@ -68,22 +56,7 @@ impl Chart {
         LEFT + (budget as f64 + 0.5) * step + aside.clamp(-most, most)
     }
 
-    fn write(&self, out: &mut String) -> std::fmt::Result {
-        let title = escaped(&self.title);
-        write!(out, "<figure><figcaption>{title}</figcaption>")?;
-        writeln!(out, "<svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-label=\"{title}\">")?;
-        for step in 0..=STEPS {
-            let value = self.top * step as f64 / STEPS as f64;
-            let (y, right) = (self.y(value), WIDTH - RIGHT);
-            writeln!(out, "<path class=\"grid\" d=\"M{LEFT} {y:.1}H{right}\"/>")?;
-            let (x, y, text) = (LEFT - 6.0, y + 3.5, (self.label)(value));
-            writeln!(out, "<text x=\"{x}\" y=\"{y:.1}\" text-anchor=\"end\">{text}</text>")?;
-        }
-        let middle = (self.lines.len().max(1) - 1) / 2;
-        for (at, budget) in self.budgets.iter().enumerate() {
-            let (x, y, budget) = (self.x(at, middle), HEIGHT - 12.0, escaped(budget));
-            writeln!(out, "<text x=\"{x:.1}\" y=\"{y}\" text-anchor=\"middle\">{budget}</text>")?;
-        }
+    fn draw(&self, out: &mut String) -> std::fmt::Result {
         if let Some([low, high]) = self.full_range {
             let (y, height) = (self.y(high), self.y(low) - self.y(high));
             let width = WIDTH - RIGHT - LEFT;
@@ -91,10 +64,7 @@ impl Chart {
         }
         let (y, right) = (self.y(self.full), WIDTH - RIGHT);
         writeln!(out, "<path class=\"full\" d=\"M{LEFT} {y:.1}H{right}\"><title>full</title></path>")?;
-        for (at, line) in self.lines.iter().enumerate() {
-            self.line(out, at, line)?;
-        }
-        writeln!(out, "</svg></figure>")
+        self.lines.iter().enumerate().try_for_each(|(at, line)| self.line(out, at, line))
     }
 
     fn line(&self, out: &mut String, at: usize, line: &Line) -> std::fmt::Result {
@@ -124,13 +94,11 @@ mod tests {
 
     fn chart(points: Vec<Option<Point>>) -> Chart {
         Chart {
-            title: "a < b".into(),
+            frame: Frame { title: "a < b".into(), top: 1.0, label: |value| format!("{value}") },
             budgets: vec!["48".into(), "25%".into()],
             full: 1.0,
             full_range: Some([0.5, 1.0]),
             lines: vec![Line { name: "lethe".into(), place: 3, points }],
-            top: 1.0,
-            label: |value| format!("{value}"),
         }
     }
 

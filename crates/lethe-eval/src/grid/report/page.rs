@@ -1,6 +1,8 @@
 //! The page around the charts.
 
 use super::chart::{Chart, Line, Point};
+use super::curves::{Curve, Curves};
+use super::frame::Frame;
 use crate::grid::summary::markdown::{DRAWN, FAMILIES, RIGHT, RISK};
 use crate::grid::summary::table::{Table, escaped};
 use crate::grid::{Cell, FamilyOfCells, Protection, Summary};
@@ -15,6 +17,7 @@ pub(in crate::grid) fn page(summary: &Summary) -> String {
     body += &legend(summary);
     body += &charts(summary, "Right answers against the budget", &right_chart);
     body += &charts(summary, "Memory: most bytes held", &memory_chart);
+    body += &memory_over_time(summary);
     body += &charts(summary, "Length of the answers over that of full", &length_chart);
     let whole = summary.whole_table();
     body += &format!("<h2>{}</h2>\n{}", escaped(&whole.title), whole.html());
@@ -75,6 +78,11 @@ fn colour(policy: &str, place: usize) -> usize {
     }
 }
 
+fn place(summary: &Summary, policy: &str) -> usize {
+    let place = summary.manifest.policies.iter().position(|name| name == policy);
+    colour(policy, place.unwrap_or_default())
+}
+
 type MakeChart = dyn Fn(&Cell, &[&FamilyOfCells]) -> Chart;
 
 /// A chart for each task and protection.
@@ -87,11 +95,8 @@ fn charts(summary: &Summary, heading: &str, make: &MakeChart) -> String {
                 continue;
             }
             let mut chart = make(whole, &families);
-            chart.title = format!("{task}, protection {protect}");
-            chart.lines.iter_mut().for_each(|line| {
-                let place = summary.manifest.policies.iter().position(|policy| *policy == line.name);
-                line.place = colour(&line.name, place.unwrap_or_default());
-            });
+            chart.frame.title = format!("{task}, protection {protect}");
+            chart.lines.iter_mut().for_each(|line| line.place = place(summary, &line.name));
             figures += &chart.svg();
         }
     }
@@ -106,9 +111,7 @@ fn right_chart(whole: &Cell, families: &[&FamilyOfCells]) -> Chart {
     Chart {
         full: whole.rate(),
         full_range: Some([whole.interval.low, whole.interval.high]),
-        top: 1.0,
-        label: |value| format!("{:.0} %", 100.0 * value),
-        ..lines(families, &point)
+        ..lines(families, &point, |value| format!("{:.0} %", 100.0 * value))
     }
 }
 
@@ -118,11 +121,54 @@ fn memory_chart(whole: &Cell, families: &[&FamilyOfCells]) -> Chart {
         let told = format!("peak {:.0} KiB, mean {:.0} KiB", kib(cell.peak_bytes), kib(cell.mean_bytes));
         (kib(cell.peak_bytes), None, told)
     };
-    let chart = lines(families, &point);
-    let most = largest(&chart).max(kib(whole.peak_bytes));
-    let unit = if most < 1024.0 { 1.0 } else { 1024.0 }; // the scale is to be round in the unit that it shows
-    let top = unit * round_top(most / unit);
-    Chart { full: kib(whole.peak_bytes), top, label: size, ..chart }
+    let mut chart = Chart { full: kib(whole.peak_bytes), ..lines(families, &point, size) };
+    chart.frame.top = top_of_sizes(largest(&chart).max(chart.full));
+    chart
+}
+
+/// For each budget, a chart for each task and protection.
+fn memory_over_time(summary: &Summary) -> String {
+    let mut body = String::new();
+    for budget in &summary.manifest.budgets {
+        let mut figures = String::new();
+        for family in summary.families.iter().filter(|family| family.budget == *budget) {
+            let whole = summary.whole.iter().find(|(task, _)| *task == family.task);
+            let full = whole.map_or(&[][..], |(_, cell)| &cell.held_bytes);
+            if family.cells.iter().any(|cell| !cell.held_bytes.is_empty()) {
+                figures += &held_curves(summary, family, full).svg();
+            }
+        }
+        if !figures.is_empty() {
+            let open = if body.is_empty() { " open" } else { "" };
+            let budget = escaped(budget);
+            body += &format!(
+                "<details{open}><summary>Budget {budget}</summary>\n<div class=\"charts\">\n{figures}</div></details>\n"
+            );
+        }
+    }
+    if body.is_empty() { body } else { format!("<h2>Memory over time</h2>\n<p>{OVER_TIME}</p>\n{body}") }
+}
+
+const OVER_TIME: &str = "Bytes held against tokens generated, mean over the answers that got so far; a line ends where fewer than half did.";
+
+fn held_curves(summary: &Summary, family: &FamilyOfCells, full: &[f64]) -> Curves {
+    let kib = |bytes: &[f64]| bytes.iter().map(|bytes| bytes / 1024.0).collect::<Vec<f64>>();
+    let curve = |cell: &Cell| Curve {
+        name: cell.policy.clone(),
+        place: place(summary, &cell.policy),
+        values: kib(&cell.held_bytes),
+    };
+    let (full, curves) = (kib(full), family.cells.iter().map(curve).collect::<Vec<Curve>>());
+    let most =
+        curves.iter().flat_map(|curve| &curve.values).chain(&full).fold(0.0, |most, &value| f64::max(most, value));
+    let title = format!("{}, protection {}", family.task, family.protect);
+    Curves { frame: Frame { title, top: top_of_sizes(most), label: size }, full, curves }
+}
+
+/// The top of a scale of KiB, round in the unit that it shows.
+fn top_of_sizes(kib: f64) -> f64 {
+    let unit = if kib < 1024.0 { 1.0 } else { 1024.0 };
+    unit * round_top(kib / unit)
 }
 
 /// KiB in few letters.
@@ -136,16 +182,17 @@ fn size(kib: f64) -> String {
 }
 
 fn length_chart(_: &Cell, families: &[&FamilyOfCells]) -> Chart {
-    let chart = lines(families, &|cell| (cell.inflation, None, format!("{:.2} times full's length", cell.inflation)));
-    let top = round_top(largest(&chart).max(1.5));
-    Chart { full: 1.0, top, label: |value| format!("{value:.1}"), ..chart }
+    let point = |cell: &Cell| (cell.inflation, None, format!("{:.2} times full's length", cell.inflation));
+    let mut chart = Chart { full: 1.0, ..lines(families, &point, |value| format!("{value:.1}")) };
+    chart.frame.top = round_top(largest(&chart).max(1.5));
+    chart
 }
 
 /// Value, interval, and what the point says.
 type Told = (f64, Option<[f64; 2]>, String);
 
-/// A line for each policy of the families, its values and what they say by `point`.
-fn lines(families: &[&FamilyOfCells], point: &dyn Fn(&Cell) -> Told) -> Chart {
+/// A line for each policy of the families, its values and what they say by `point`, on a scale from 0 to 1.
+fn lines(families: &[&FamilyOfCells], point: &dyn Fn(&Cell) -> Told, label: fn(f64) -> String) -> Chart {
     let policies = families.first().map_or(&[][..], |family| &family.cells);
     let line = |Cell { policy, .. }: &Cell| {
         let points = families.iter().map(|family| {
@@ -161,13 +208,11 @@ fn lines(families: &[&FamilyOfCells], point: &dyn Fn(&Cell) -> Told) -> Chart {
         Line { name: policy.clone(), place: 0, points: points.collect() }
     };
     Chart {
-        title: String::new(),
+        frame: Frame { title: String::new(), top: 1.0, label },
         budgets: families.iter().map(|family| family.budget.clone()).collect(),
         full: 0.0,
         full_range: None,
         lines: policies.iter().map(line).collect(),
-        top: 1.0,
-        label: |value| value.to_string(),
     }
 }
 

@@ -37,6 +37,9 @@ pub struct Cell {
     pub peak_bytes: f64,
     /// Mean over questions of the mean over steps of the bytes held.
     pub mean_bytes: f64,
+    /// Bytes held when the first token came and after every [`EVERY`](crate::grid::EVERY)th, mean over the answers that got so far;
+    /// it ends where fewer than half of them did.
+    pub held_bytes: Vec<f64>,
     /// Length of the answers over those of `full`, mean over questions.
     pub inflation: f64,
     /// Share of answers that hit their limit.
@@ -89,6 +92,7 @@ impl Cell {
             peak_share: over(&Row::peak_beyond_prompt, &Row::beyond_prompt),
             peak_bytes: mean(&|row| row.peak_bytes as f64),
             mean_bytes: mean(&|row| row.mean_bytes as f64),
+            held_bytes: held_bytes(answers),
             inflation: over(&|row| row.answer_tokens() as f64, &|row| row.answer_tokens() as f64),
             cut_off: share(&Row::cut_off),
             looped: share(&|row| row.looped),
@@ -108,4 +112,13 @@ impl Cell {
     pub fn is_exercised(&self) -> bool {
         self.exercised >= EXERCISED
     }
+}
+
+fn held_bytes(answers: &Answers<'_>) -> Vec<f64> {
+    let at = |reading: usize| {
+        let held: Vec<u64> = answers.values().filter_map(|row| row.held_bytes.get(reading).copied()).collect();
+        let enough = !held.is_empty() && 2 * held.len() >= answers.len();
+        enough.then(|| held.iter().sum::<u64>() as f64 / held.len() as f64)
+    };
+    (0..).map_while(at).collect()
 }
