@@ -71,7 +71,7 @@ impl<B: Backend> Core<B> {
     fn park_kept(&mut self) -> bool {
         for seq in &mut self.kept {
             let Some(cache) = seq.cache.take() else { continue };
-            match self.lot.park(cache, &self.kv) {
+            match self.lot.park(cache, seq.queries.bytes(), &self.kv) {
                 Ok(stored) => {
                     seq.stored = Some(stored);
                     seq.queries.charged = None;
@@ -115,7 +115,7 @@ impl<B: Backend> Core<B> {
             Err(Failure::SessionsHoldMemory { needed, sessions: self.kept.len() })
         } else {
             let failed = |failed: Box<(SeqCache, String)>| Failure::Parking(failed.1); // and the cache is gone
-            self.lot.park(cache, &self.kv).map_err(failed)
+            self.lot.park(cache, seq.queries.bytes(), &self.kv).map_err(failed)
         };
         match parked {
             Ok(stored) => {

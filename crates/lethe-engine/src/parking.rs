@@ -21,6 +21,7 @@ pub(crate) struct ParkingLot {
 pub(crate) struct Stored {
     pub(crate) cache: ParkedCache,
     pages: Pages,
+    _beside: Place,
 }
 
 #[derive(Debug)]
@@ -47,16 +48,22 @@ impl ParkingLot {
         ParkingLot { memory, used: Arc::default(), dir: dir.unwrap_or_else(std::env::temp_dir) }
     }
 
-    /// Moves a sequence out of the pool.
+    /// Moves a sequence out of the pool. It keeps `beside` bytes in memory in any case, which count before its pages do.
     ///
     /// # Errors
     /// The sequence as it was, and what went wrong in which folder.
-    pub(crate) fn park(&self, cache: SeqCache, kv: &impl Storage) -> Result<Stored, Box<(SeqCache, String)>> {
+    pub(crate) fn park(
+        &self,
+        cache: SeqCache,
+        beside: u64,
+        kv: &impl Storage,
+    ) -> Result<Stored, Box<(SeqCache, String)>> {
+        let (_beside, _) = self.place(beside);
         let bytes = (cache.pages().count() * kv.page_bytes()) as u64;
-        if let Some(place) = self.take(bytes) {
+        if let (place, true) = self.place(bytes) {
             let mut pages = Vec::with_capacity(bytes as usize);
             let cache = cache.park(kv, &mut pages).expect("a vector takes everything");
-            return Ok(Stored { cache, pages: Pages::Memory(pages, place) });
+            return Ok(Stored { cache, pages: Pages::Memory(pages, place), _beside });
         }
         let why = |error: io::Error| format!("{} bytes in {}: {error}", bytes, self.dir.display());
         let file = match tempfile::tempfile_in(&self.dir) {
@@ -68,7 +75,7 @@ impl ParkingLot {
             let (cache, error) = *failed;
             Box::new((cache, why(error)))
         })?;
-        Ok(Stored { cache, pages: Pages::File(out.into_parts().0) })
+        Ok(Stored { cache, pages: Pages::File(out.into_parts().0), _beside })
     }
 
     /// Moves a sequence back into the pool, under a grant with room for its pages.
@@ -76,7 +83,7 @@ impl ParkingLot {
     /// # Errors
     /// What went wrong; the sequence is lost.
     pub(crate) fn restore(&self, stored: Stored, kv: &mut impl Storage, grant: Grant) -> Result<SeqCache, String> {
-        let Stored { cache, pages } = stored;
+        let Stored { cache, pages, .. } = stored;
         match pages {
             Pages::Memory(pages, _place) => cache.restore(kv, grant, &mut pages.as_slice()),
             Pages::File(mut file) => {
@@ -86,10 +93,10 @@ impl ParkingLot {
         .map_err(|error| format!("reading it back from {}: {error}", self.dir.display()))
     }
 
-    fn take(&self, bytes: u64) -> Option<Place> {
+    /// Takes so many bytes, and says whether there were as many.
+    fn place(&self, bytes: u64) -> (Place, bool) {
         let taken = self.used.fetch_add(bytes, Ordering::Relaxed);
-        let place = Place { used: Arc::clone(&self.used), bytes };
-        (taken + bytes <= self.memory).then_some(place)
+        (Place { used: Arc::clone(&self.used), bytes }, taken + bytes <= self.memory)
     }
 }
 
@@ -115,7 +122,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let size = 4 * arena.page_bytes() as u64;
         let lot = ParkingLot::new(size, Some(dir.path().to_owned()));
-        let stored: Vec<_> = (0..3).map(|_| lot.park(sequence(&ledger, &mut arena), &arena).unwrap()).collect();
+        let stored: Vec<_> = (0..3).map(|_| lot.park(sequence(&ledger, &mut arena), 0, &arena).unwrap()).collect();
         assert_eq!((ledger.free(), lot.used.load(Ordering::Relaxed)), (8, size));
         let in_files = stored.iter().filter(|s| matches!(s.pages, Pages::File(_))).count();
         assert_eq!(in_files, 2);
@@ -133,10 +140,25 @@ mod tests {
     }
 
     #[test]
+    fn what_stays_in_memory_anyway_counts_first() {
+        let (ledger, mut arena) = (Ledger::new(8), Arena::new(8, 4, KvDtype::F16));
+        let size = 4 * arena.page_bytes() as u64;
+        let used = |lot: &ParkingLot| lot.used.load(Ordering::Relaxed);
+        let lot = ParkingLot::new(size + 9, None);
+        let stored = lot.park(sequence(&ledger, &mut arena), 9, &arena).unwrap();
+        assert!(matches!(stored.pages, Pages::Memory(..)) && used(&lot) == size + 9);
+        drop(stored);
+        let stored = lot.park(sequence(&ledger, &mut arena), 10, &arena).unwrap();
+        assert!(matches!(stored.pages, Pages::File(_)) && used(&lot) == 10);
+        lot.restore(stored, &mut arena, ledger.reserve(4).unwrap()).unwrap();
+        assert_eq!(used(&lot), 0);
+    }
+
+    #[test]
     fn a_place_that_cannot_be_written_leaves_the_sequence_where_it_is() {
         let (ledger, mut arena) = (Ledger::new(8), Arena::new(8, 4, KvDtype::F16));
         let lot = ParkingLot::new(0, Some("/nowhere/at/all".into()));
-        let (seq, why) = *lot.park(sequence(&ledger, &mut arena), &arena).unwrap_err();
+        let (seq, why) = *lot.park(sequence(&ledger, &mut arena), 0, &arena).unwrap_err();
         assert!(why.contains("/nowhere/at/all"), "{why}");
         assert_eq!((seq.len(0, 0), ledger.free()), (20, 4));
     }

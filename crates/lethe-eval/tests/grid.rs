@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use lethe_engine::EngineOptions;
-use lethe_eval::grid::{Difficulty, Grid, GridError, Progress, Protection, Row, Subject, Suite, rows};
+use lethe_eval::grid::{Difficulty, EVERY, Grid, GridError, Progress, Protection, Row, Subject, Suite, rows};
 use lethe_eval::problems::Family;
 use lethe_policy::{Baseline, LayerState, PolicyInfo, Quota, Scratch, View, register, schema};
 
@@ -83,6 +83,11 @@ fn check(found: &[Row]) {
                 assert_eq!((row.differs_at, &row.tokens), (None, &full.tokens), "{row:?}");
             }
             assert_eq!(row.all_right, row.right.iter().all(|right| *right));
+        }
+        for row in question {
+            let (tokens, readings) = (row.answer_tokens(), row.held_bytes.len());
+            assert!((tokens.saturating_sub(9) / EVERY..=tokens / EVERY + 1).contains(&readings), "{row:?}");
+            assert!(row.held_bytes.iter().all(|&held| held > 0 && held <= row.peak_bytes), "{row:?}");
         }
     }
     let exercised = found.iter().filter(|row| row.exercised()).count();

@@ -165,7 +165,7 @@ mod tests {
             "found": [], "finish": if right { "stop" } else { "length" }, "loop": false, "prompt_tokens": [10],
             "tokens": [tokens], "differs_at": if right { None } else { Some(id) }, "peak_slots": [10 + held, 10 + held],
             "mean_slots": 10.0 + held as f64 / 2.0, "final_slots": [10 + held, 10 + held], "peak_bytes": 100 * held,
-            "mean_bytes": 50 * held, "rounds": [1, 1], "evicted": if id == 0 { 0 } else { 2 },
+            "mean_bytes": 50 * held, "held_bytes": vec![1024 * held; 1 + tokens / 32], "rounds": [1, 1], "evicted": if id == 0 { 0 } else { 2 },
             "dropped_mass_mean": if right { 0.1 } else { 0.2 }, "dropped_mass_max": 0.3, "hoyer": []
         }))
         .unwrap()
@@ -204,6 +204,29 @@ mod tests {
         assert_eq!((a.cut_off, a.exercised, a.is_exercised()), (0.5, 0.95, true));
         assert_eq!((a.differs_at, a.parts), (Some(14.5), None));
         assert_eq!((summary.whole[0].1.mean_share, summary.whole[0].1.peak_share), (0.5, 1.0));
+    }
+
+    #[test]
+    fn memory_is_told_for_as_long_as_half_of_the_answers_go_on() {
+        let mut rows = Vec::new();
+        for id in 0..20 {
+            rows.push(row(id, None, true, 40, 40));
+            rows.push(row(id, Some(("a", "20")), true, if id < 10 { 70 } else { 40 }, if id < 10 { 20 } else { 10 }));
+            rows.push(row(id, Some(("b", "20")), true, if id < 9 { 70 } else { 40 }, 10));
+        }
+        let summary = Summary::new(manifest(&["a", "b"]), &rows, &[]);
+        let [a, b] = &summary.families[0].cells[..] else { panic!("two policies") };
+        assert_eq!(a.held_bytes, [15.0 * 1024.0, 15.0 * 1024.0, 20.0 * 1024.0]);
+        assert_eq!(b.held_bytes, [10.0 * 1024.0; 2]);
+        assert_eq!(summary.whole[0].1.held_bytes, [40.0 * 1024.0; 2]);
+        let page = summary.html();
+        assert!(page.contains("Memory over time") && page.contains("<details open><summary>Budget 20"), "{page}");
+
+        // rows of older versions do not know
+        rows.iter_mut().for_each(|row| row.held_bytes.clear());
+        let summary = Summary::new(manifest(&["a", "b"]), &rows, &[]);
+        assert!(summary.families[0].cells.iter().all(|cell| cell.held_bytes.is_empty()));
+        assert!(!summary.html().contains("Memory over time"));
     }
 
     #[test]
@@ -302,7 +325,7 @@ mod tests {
             assert!(text.contains(part) && page.contains(part), "{part}: {text}");
         }
         assert!(text.contains("| a | 50 (30–70) |"), "{text}");
-        assert_eq!(page.matches("<svg").count(), 3);
+        assert_eq!(page.matches("<svg").count(), 4);
         assert!(!page.contains("http"), "the page needs nothing else");
     }
 }
