@@ -8,18 +8,17 @@
 //! hand gets budget and interval as the others do. With `after-round` the share is the budget itself, what a layer holds
 //! after a round, and interval and forced recents come on top.
 
-mod common;
-
 use std::io::{IsTerminal, Write};
 use std::sync::Arc;
 
-use common::{Fault, within};
 use lethe_engine::{Core, EngineOptions, Generation, Request};
 use lethe_eval::batch::{Answer, answers};
 use lethe_eval::statistics::{discordant, mcnemar, wilson};
 use lethe_kernels::{Cpu, CpuOptions};
 use lethe_model::{CpuBackend, Model};
-use lethe_policy::PolicySpec;
+use lethe_policy::{Ask, Context, PolicySpec};
+
+type Fault = Box<dyn std::error::Error>;
 
 const INTERVAL: usize = 12;
 /// The second `lethe` was chosen on other seeds (docs/evaluation.md).
@@ -99,7 +98,7 @@ fn main() -> Result<(), Fault> {
                 let spec = if after_round {
                     with_budget(name, slots.max(1))?
                 } else {
-                    within(name, with_budget, p.prompt_ids.len(), slots, context)?.0
+                    within(name, p.prompt_ids.len(), slots, context)?.0
                 };
                 requests.push(p.request(spec));
             }
@@ -124,6 +123,23 @@ fn main() -> Result<(), Fault> {
         }
     }
     Ok(())
+}
+
+/// The policy with the largest budget under which a layer never holds more than `slots` beyond the pinned prompt, by the
+/// policy's own bound: the interval is in it, and so are recents that a policy keeps on top of its budget. Where no budget
+/// is small enough, the smallest there is, and false: the table shows what was really held.
+fn within(policy: &str, prompt: usize, slots: usize, context: Context) -> Result<(PolicySpec, bool), Fault> {
+    let ask = Ask { layers: context.layers, prompt, pinned: prompt, max_tokens: 1 << 20, ..Ask::default() };
+    let mut smallest = None;
+    for budget in (1..=slots.max(16)).rev() {
+        let spec = with_budget(policy, budget)?;
+        match spec.build(&context)?.bound(&ask) {
+            Ok(bound) if bound.per_layer <= prompt + slots => return Ok((spec, true)),
+            Ok(_) => smallest = Some((spec, false)),
+            Err(_) => break, // below the policy's floor
+        }
+    }
+    smallest.ok_or_else(|| format!("{policy} has no budget that fits").into())
 }
 
 fn with_budget(name: &str, budget: usize) -> Result<PolicySpec, Fault> {
