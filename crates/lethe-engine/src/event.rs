@@ -194,6 +194,8 @@ pub struct KvReport {
     pub options: serde_json::Map<String, serde_json::Value>,
     /// Most slots each layer held, before the cut. `[layers]`
     pub peak_slots: Vec<usize>,
+    /// Most slots that all layers held at one time, in sum: layers need not peak together.
+    pub peak_total_slots: usize,
     /// Slots each layer holds now. `[layers]`
     pub final_slots: Vec<usize>,
     /// Mean over steps of the slots a layer held after the step, mean over layers.

@@ -39,6 +39,7 @@ pub(crate) struct Shared {
 #[derive(Debug)]
 pub(crate) struct KvStats {
     peak_slots: Vec<usize>, // [layers]
+    peak_total: usize,
     rounds: Vec<usize>,     // [layers]
     pub(crate) evicted: usize,
     pub(crate) tightened: usize,
@@ -56,6 +57,7 @@ impl KvStats {
     pub(crate) fn new(layers: usize) -> KvStats {
         KvStats {
             peak_slots: vec![0; layers],
+            peak_total: 0,
             rounds: vec![0; layers],
             evicted: 0,
             tightened: 0,
@@ -72,9 +74,13 @@ impl KvStats {
 
     /// A step has filled the cache and no round has cut it yet; `queries` bytes are remembered beside it.
     pub(crate) fn before_rounds(&mut self, cache: &SeqCache, queries: u64) {
+        let mut total = 0;
         for (l, peak) in self.peak_slots.iter_mut().enumerate() {
-            *peak = (*peak).max(layer_len(cache, l));
+            let slots = layer_len(cache, l);
+            *peak = (*peak).max(slots);
+            total += slots;
         }
+        self.peak_total = self.peak_total.max(total);
         self.peak_bytes = self.peak_bytes.max(cache.bytes() + queries);
     }
 
@@ -383,6 +389,7 @@ impl Sequence {
                 .map(|(key, value)| (key.to_owned(), serde_json::from_str(&value).unwrap_or(value.into())))
                 .collect(),
             peak_slots: s.peak_slots.clone(),
+            peak_total_slots: s.peak_total,
             final_slots: (0..layers).map(|l| self.cache.as_ref().map_or(0, |c| layer_len(c, l))).collect(),
             mean_slots: mean(s.slots_sum) / layers as f64,
             rounds: s.rounds.clone(),

@@ -151,7 +151,7 @@ fn row(name: &str, percent: usize, kept: &[(&Problem, usize)], found: &[Answer],
     for ((p, length), answer) in kept.iter().zip(found) {
         if let Ok(done) = &answer.end {
             let layers = done.kv.peak_slots.len() as f64;
-            let peak = done.kv.peak_slots.iter().sum::<usize>() as f64 / layers;
+            let peak = done.kv.peak_total_slots as f64 / layers;
             mean_held += (done.kv.mean_slots - p.prompt_ids.len() as f64) / *length as f64;
             peak_held += (peak - p.prompt_ids.len() as f64) / *length as f64;
             exercised += usize::from(done.kv.rounds.iter().any(|&r| r > 0));

@@ -72,6 +72,7 @@ pub(super) fn entry(asked: &Asked<'_>, policy: &PolicySpec, outcome: &Outcome, f
         tokens: turns.iter().map(|(_, done)| done.usage.completion_tokens).collect(),
         differs_at: full.and_then(|full| first_difference(full, &ids)),
         peak_slots: Vec::new(),
+        peak_total_slots: None,
         mean_slots: 0.0,
         final_slots: Vec::new(),
         peak_bytes: 0,

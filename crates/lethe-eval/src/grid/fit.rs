@@ -155,6 +155,14 @@ mod tests {
     }
 
     #[test]
+    fn an_allocation_without_a_total_takes_a_budget() {
+        let Fitted { policy, raised } = fitted("lethe+:allocation=reach", 80, 96, Protection::On);
+        assert_eq!((policy.get("budget"), policy.get("total"), raised), (Some("85"), None, false));
+        let Fitted { policy, .. } = fitted("lethe+:allocation=uniform", 80, 96, Protection::Off);
+        assert_eq!(policy.get("cap"), Some("166"));
+    }
+
+    #[test]
     fn what_takes_no_budget_is_refused() {
         let refused = |policy: &str| {
             fit(&PolicySpec::parse(policy).unwrap(), 80, 96, Protection::On, &CONTEXT).unwrap_err().to_string()

@@ -51,6 +51,10 @@ pub struct Row {
     pub differs_at: Option<usize>,
     /// Most slots each layer held. `[layers]`
     pub peak_slots: Vec<usize>,
+    /// Most slots that all layers held at one time, in sum; `None` in rows of older versions, which the sum of
+    /// [`Row::peak_slots`] then stands for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peak_total_slots: Option<usize>,
     /// Slots of a layer, mean over steps and layers.
     pub mean_slots: f64,
     /// Slots each layer held at the end. `[layers]`
@@ -101,9 +105,10 @@ impl Row {
         (self.slots() - self.prompts() as f64).max(0.0)
     }
 
-    /// Most slots held beyond the prompts of all turns, mean over layers.
+    /// Most slots held at one time beyond the prompts of all turns, mean over layers.
     pub fn peak_beyond_prompt(&self) -> f64 {
-        (mean(&self.peak_slots) - self.prompts() as f64).max(0.0)
+        let total = self.peak_total_slots.unwrap_or_else(|| self.peak_slots.iter().sum());
+        (total as f64 / self.peak_slots.len().max(1) as f64 - self.prompts() as f64).max(0.0)
     }
 
     /// Mean slots beyond the prompts that were there, each turn's weighted by its steps.
@@ -124,6 +129,7 @@ impl Row {
     pub(super) fn set_cache(&mut self, done: &Finished) {
         let kv = &done.kv;
         self.peak_slots = kv.peak_slots.clone();
+        self.peak_total_slots = Some(kv.peak_total_slots);
         self.mean_slots = rounded(kv.mean_slots);
         self.final_slots = kv.final_slots.clone();
         (self.peak_bytes, self.mean_bytes) = (kv.peak_bytes, kv.mean_bytes);

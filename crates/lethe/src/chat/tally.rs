@@ -134,6 +134,7 @@ mod tests {
                 policy: "lethe".into(),
                 options: serde_json::Map::new(),
                 peak_slots: vec![40, 20],
+                peak_total_slots: 60,
                 final_slots: vec![20, 20],
                 mean_slots: 17.25,
                 rounds: vec![rounds, 0],
