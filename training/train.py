@@ -1,0 +1,68 @@
+"""Trains a reasoner, evaluates it and writes it out as a Hugging Face folder with a card."""
+
+import argparse
+import shutil
+import sys
+from pathlib import Path
+
+import torch
+
+from reasoner.presets import PRESETS
+
+EXAMPLES = """examples:
+  python training/train.py --preset cpu --out run              the whole of it, about two hours on two cores
+  python training/train.py --preset cpu --out run --minutes 40 the first 40 minutes, then a checkpoint
+  python training/train.py --out run --resume --minutes 40     40 minutes more
+  python training/train.py --preset cpu --seed 2 --out run2    another seed: other weights, other problems
+  python training/train.py --preset gpu --out big              one GPU
+  python training/train.py --preset gpu --device cpu --out try --minutes 1 \\
+      --set layers=3 --set workers=0 --set batch=4096          that the preset works, where there is no GPU
+The finished model is in OUT/model, what was measured in OUT/evaluation.json and in the card, OUT/model/README.md.
+"""
+
+
+def arguments() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--preset", choices=PRESETS, default="cpu", help="what to train (default: cpu)")
+    parser.add_argument("--out", type=Path, required=True, help="folder for checkpoints, log and model")
+    parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in OUT, with its settings")
+    parser.add_argument("--minutes", type=float, help="stop after so many, with a checkpoint (default: run to the end)")
+    parser.add_argument("--seed", type=int, default=0, help="of weights and problems (default: 0)")
+    parser.add_argument("--device", help="cpu or cuda (default: cuda if there is one)")
+    parser.add_argument("--threads", type=int, help="of the CPU (default: one a core)")
+    parser.add_argument("--problems", type=int, default=300, help="problems a family in the evaluation (default: 300)")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="FIELD=VALUE", help="change a setting of the preset (repeatable)"
+    )
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Trains; once the run is over, evaluates and exports."""
+    args = arguments()
+    from reasoner.trainer import Trainer
+
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    device = torch.device(args.device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    args.out.mkdir(parents=True, exist_ok=True)
+    if args.resume:
+        trainer = Trainer.resumed(args.out, device)
+    elif (args.out / "checkpoint.pt").exists():
+        sys.exit(f"{args.out} has a checkpoint: add --resume to go on, or choose another folder")
+    else:
+        trainer = Trainer(PRESETS[args.preset].changed(args.set), args.seed, device)
+    parameters = sum(weight.numel() for weight in trainer.model.parameters())
+    print(f"{trainer.preset.name}: {parameters / 1e6:.2f}M parameters on {device}, {trainer.preset.tokens / 1e6:.0f}M tokens")
+    if trainer.preset.compile and (device.type == "cuda" or shutil.which("g++")):
+        trainer.compile()
+    if not trainer.run(args.out, args.minutes):
+        print(f"Not done yet: go on with --out {args.out} --resume")
+        return
+
+
+if __name__ == "__main__":
+    main()
