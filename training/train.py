@@ -7,7 +7,9 @@ from pathlib import Path
 
 import torch
 
+from reasoner.finish import finish
 from reasoner.presets import PRESETS
+from reasoner.trainer import Trainer
 
 EXAMPLES = """examples:
   python training/train.py --preset cpu --out run              the whole of it, about two hours on two cores
@@ -43,8 +45,6 @@ def arguments() -> argparse.Namespace:
 def main() -> None:
     """Trains; once the run is over, evaluates and exports."""
     args = arguments()
-    from reasoner.trainer import Trainer
-
     if args.threads:
         torch.set_num_threads(args.threads)
     device = torch.device(args.device or ("cuda" if torch.cuda.is_available() else "cpu"))
@@ -56,12 +56,20 @@ def main() -> None:
     else:
         trainer = Trainer(PRESETS[args.preset].changed(args.set), args.seed, device)
     parameters = sum(weight.numel() for weight in trainer.model.parameters())
-    print(f"{trainer.preset.name}: {parameters / 1e6:.2f}M parameters on {device}, {trainer.preset.tokens / 1e6:.0f}M tokens")
-    if trainer.preset.compile and (device.type == "cuda" or shutil.which("g++")):
+    preset = trainer.preset
+    print(
+        f"{preset.name}: {parameters / 1e6:.2f}M parameters on {device}, {preset.tokens / 1e6:.1f}M tokens", flush=True
+    )
+    if preset.compile and (device.type == "cuda" or shutil.which("g++")):
         trainer.compile()
     if not trainer.run(args.out, args.minutes):
         print(f"Not done yet: go on with --out {args.out} --resume")
         return
+    measured = finish(trainer, args.out, args.problems)
+    for family, count in measured["families"].items():
+        low, high = count["interval"]
+        print(f"{family:16} {count['right']:4} of {count['total']}  ({100 * low:.1f} to {100 * high:.1f} %)")
+    print(f"Written to {args.out / 'model'}")
 
 
 if __name__ == "__main__":

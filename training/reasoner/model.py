@@ -68,7 +68,8 @@ class Attention(nn.Module):
         [batch, kv_heads, tokens, head_dim]."""
         batch, tokens, _ = x.shape
         q, k, v = (
-            project(x).view(batch, tokens, -1, self.shape.head_dim) for project in (self.q_proj, self.k_proj, self.v_proj)
+            project(x).view(batch, tokens, -1, self.shape.head_dim)
+            for project in (self.q_proj, self.k_proj, self.v_proj)
         )
         q, k, v = self.q_norm(q).transpose(1, 2), self.k_norm(k).transpose(1, 2), v.transpose(1, 2)
         return rotate(q, *rope), rotate(k, *rope), v

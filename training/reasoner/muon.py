@@ -10,7 +10,7 @@ COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 
 
 def orthogonal(x: Tensor) -> Tensor:
-    """Nearly the orthogonal factors of some matrices, singular values about 0.7 to 1.2. x: [matrices, rows, columns]."""
+    """Nearly the orthogonal factor of each matrix, singular values of 0.7 to 1.2. x: [matrices, rows, columns]."""
     a, b, c = COEFFICIENTS
     x = x.bfloat16() if x.is_cuda else x.clone()
     tall = x.size(1) > x.size(2)

@@ -25,9 +25,10 @@ from .model import Reasoner, frequencies
 BACK = 4  # heads that look back, and tokens that a match compares
 CONSTANT, NOTED, IDENTITY, SIZES = 8, 32, 24, 8  # dimensions; a note is an identity and sizes
 SCALE = 0.3  # of an embedding's entries
-SHARED = 0.6  # part of an identity's variance that variants of a word have in common
+SHARED = 0.3  # part of an identity's variance that variants of a word have in common
+LAST = 0.3  # of the last norm, as these embeddings would make logits of several tens
 SHARP, KEEN = 2.4, 1.6  # q and k norms of wired and of other layers; scores reach 8 times the square of it
-PARTS = (9, 8, 7, 6)  # dimensions of a match for each token back, the newest first
+PARTS = (12, 8, 6, 4)  # dimensions of a match for each token back: the newest counts most
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,7 @@ def wire(model: Reasoner, numbers: dict[int, int], words: dict[int, str], seed: 
     for i, layer in enumerate(model.layers):
         for norm in (layer.self_attn.q_norm, layer.self_attn.k_norm):
             norm.weight.fill_(SHARP if i < 2 else KEEN)
+    model.norm.weight.fill_(LAST)
     _embed(model, stream, numbers, words, normal)
     width = stream.identity.stop - stream.identity.start
     sketch = normal(IDENTITY, width) / math.sqrt(width)  # of an identity, small enough to be noted
