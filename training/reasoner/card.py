@@ -42,8 +42,8 @@ def card(preset: Preset, seed: int, training: dict, measured: dict, layers: list
         _against(measured["families"]),
         "## Limits",
         _paragraph(
-            f"""Numbers run from 0 to 99. Nothing longer than {preset.longest} tokens was seen in training, and no position
-            beyond {preset.max_positions}. Outside its six formats the output is noise."""
+            f"""Numbers run from 0 to 99. Nothing longer than {preset.longest} tokens was seen in training, and no
+            position beyond {preset.max_positions}. Outside its six formats the output is noise."""
         ),
     ]
     return "\n\n".join(parts) + "\n"
@@ -65,8 +65,8 @@ def _training(preset: Preset, seed: int, training: dict) -> str:
         {training["seconds"] / 60:.0f} minutes on {training["device"]}; preset `{preset.name}`, seed {seed}. Loss on the
         assistant's part only, problems unpacked, short to long, jumps in the positions up to {preset.max_positions},
         averaged weights. Layers 0 and 1 start as known look-up circuits, and numbers with their sizes; Muon for
-        matrices, AdamW for the rest. Chosen by what it gets right with the full cache, never by how it does when a cache
-        forgets."""
+        matrices, AdamW for the rest. Chosen by what it gets right with the full cache, never by how it does when a
+        cache forgets."""
     )
 
 
@@ -122,9 +122,9 @@ def _layers(layers: list[dict[str, float]]) -> str:
     values = [layer["hoyer"] for layer in layers]
     monotone = values in (sorted(values), sorted(values, reverse=True))
     text = _paragraph(
-        f"""On right conversations: attention on the first four tokens, and Hoyer's sparsity of the weights (0 even, 1 all
-        on one). Sparsity runs from {min(values):.2f} to {max(values):.2f} and is {"" if monotone else "not "}monotone in
-        depth."""
+        f"""On right conversations: attention on the first four tokens, and Hoyer's sparsity of the weights (0 even, 1
+        all on one). Sparsity runs from {min(values):.2f} to {max(values):.2f} and is
+        {"" if monotone else "not "}monotone in depth."""
     )
     rows = [(i, f"{layer['sink_mass']:.3f}", f"{layer['hoyer']:.3f}") for i, layer in enumerate(layers)]
     return f"{text}\n\n{_table(['layer', 'sink mass', 'sparsity'], rows)}"

@@ -17,6 +17,7 @@ from .tasks import draw
 from .tokenizer import build, encode
 
 POOL = 131_072  # tokens drawn together, sorted by length and cut into batches
+TRIES = 2000  # to draw a problem that is not too long
 NOTHING = -1  # a target that is not learned
 KINDS = [*SHARES, "drills"]
 
@@ -74,7 +75,7 @@ class Source:
         # A random head start, so that long problems, which overshoot, do not come out more often over the pools.
         have = {kind: rng.uniform(0, 1024) for kind in KINDS}
         most = int(self.preset.longest * now.longest)
-        examples, total = [], 0
+        examples, total, refused = [], 0, 0
         while total < POOL:
             kind = min(KINDS, key=lambda kind: have[kind] / shares[kind])
             if kind == "drills":
@@ -86,6 +87,11 @@ class Source:
                 examples.append(Example(kind, ids, learned))
                 have[kind] += len(ids)
                 total += len(ids)
+                refused = 0
+                continue
+            refused += 1
+            if refused == TRIES:
+                raise ValueError(f"no {kind} of {most} tokens or fewer after {TRIES} tries: set longest higher")
         return examples
 
     def _batch(self, rng: Random, now: Stage, examples: list[Example]) -> Batch:

@@ -6,14 +6,14 @@ import re
 KINDS = {
     "cards": [
         (r"Move \d* ?$|Move \d+ of $", "count"),
-        (r"Move \d+ of \d+\. Card (\d+:.*)?$", "card"),
+        (r"Move \d+ of \d+\. [^.]*$", "card"),
         (r"= $", "sum"),
         (r" is $", "parity"),
         (r"so card $", "branch"),
         (r"\. \w+( \d+ [-+] )?$|, \w+ (\d+ [-+] )?$|[.,] \w* ?$", "holding"),
     ],
     "days": [
-        (r"^Day .*: \w* ?[\w ,]*$", "price"),
+        (r"^Day [^.]*$", "price"),
         (r"= $", "sum"),
         (r"against \d+: $", "comparison"),
         (r"so far: day $|so far: day \d+ with $", "best"),

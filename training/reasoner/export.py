@@ -24,6 +24,7 @@ def export(model: Reasoner, tokenizer: Tokenizer, folder: Path) -> None:
     if broken:
         raise ValueError(f"not finite in float16: {', '.join(broken)}")
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    (folder / "model.safetensors").chmod(0o644)  # which are written for their owner alone
     tokenizer.save(str(folder / "tokenizer.json"))
     shape = model.shape
     end, nothing = tokenizer.token_to_id("<|im_end|>"), tokenizer.token_to_id("<|endoftext|>")
