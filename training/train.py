@@ -7,6 +7,8 @@ from pathlib import Path
 
 import torch
 
+from reasoner.base import load
+from reasoner.checkpoint import NAME as CHECKPOINT
 from reasoner.finish import finish
 from reasoner.presets import PRESETS
 from reasoner.trainer import Trainer
@@ -19,6 +21,7 @@ EXAMPLES = """examples:
   python training/train.py --preset gpu --out big              one GPU
   python training/train.py --preset gpu --device cpu --out try --minutes 1 \\
       --set layers=3 --set workers=0 --set batch=4096          that the preset works, where there is no GPU
+  python training/train.py --preset smollm2 --base SmolLM2-135M-Instruct.Q4_1.gguf --out smol
 The finished model is in OUT/model, what was measured in OUT/evaluation.json and in the card, OUT/model/README.md.
 """
 
@@ -31,6 +34,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--preset", choices=PRESETS, default="cpu", help="what to train (default: cpu)")
     parser.add_argument("--out", type=Path, required=True, help="folder for checkpoints, log and model")
     parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in OUT, with its settings")
+    parser.add_argument(
+        "--base", type=Path, help="model that smollm2 starts from: a Hugging Face folder or a GGUF file"
+    )
     parser.add_argument("--minutes", type=float, help="stop after so many, with a checkpoint (default: run to the end)")
     parser.add_argument("--seed", type=int, default=0, help="of weights and problems (default: 0)")
     parser.add_argument("--device", help="cpu or cuda (default: cuda if there is one)")
@@ -42,19 +48,29 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def begin(args: argparse.Namespace, device: torch.device) -> Trainer:
+    """A run from its first step, or from its checkpoint."""
+    args.out.mkdir(parents=True, exist_ok=True)
+    if args.resume:
+        return Trainer.resumed(args.out, device)
+    if (args.out / CHECKPOINT).exists():
+        raise ValueError(f"{args.out} has a checkpoint: add --resume to go on, or choose another folder")
+    preset = PRESETS[args.preset].changed(args.set)
+    if preset.base != (args.base is not None):
+        raise ValueError(f"preset {preset.name} {'wants' if preset.base else 'starts from scratch, without'} --base")
+    return Trainer(preset, args.seed, device, load(args.base, preset.max_positions) if args.base else None)
+
+
 def main() -> None:
     """Trains; once the run is over, evaluates and exports."""
     args = arguments()
     if args.threads:
         torch.set_num_threads(args.threads)
     device = torch.device(args.device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    args.out.mkdir(parents=True, exist_ok=True)
-    if args.resume:
-        trainer = Trainer.resumed(args.out, device)
-    elif (args.out / "checkpoint.pt").exists():
-        sys.exit(f"{args.out} has a checkpoint: add --resume to go on, or choose another folder")
-    else:
-        trainer = Trainer(PRESETS[args.preset].changed(args.set), args.seed, device)
+    try:
+        trainer = begin(args, device)
+    except (OSError, ValueError) as error:
+        sys.exit(f"train.py: {error}")
     parameters = sum(weight.numel() for weight in trainer.model.parameters())
     preset = trainer.preset
     print(

@@ -1,13 +1,15 @@
 """The model card, written from what was measured."""
 
+from collections.abc import Iterable
 from textwrap import dedent, fill
 
 from .data import POOL, pools
 from .evaluate import LONG
+from .model import Shape
 from .presets import Preset
 from .statistics import wilson
 
-NAMES = {"cpu": "reasoner-s", "gpu": "reasoner-m"}
+NAMES = {"cpu": "reasoner-s", "gpu": "reasoner-m", "smollm2": "SmolLM2-135M taught to keep books"}
 ABOUT = {
     "cards": "values move between people by numbered cards; facts of the prompt are read again and again",
     "two_turn": "cards, and new cards in a second turn: values live on, the old cards are dead",
@@ -18,14 +20,23 @@ ABOUT = {
 }
 # What the first embedded model had right, greedy, full cache; two-turn at level .4, days in their older text.
 BEFORE = {"cards": (25, 25), "two_turn": (5, 8), "days": (7, 25), "sort": (21, 25), "rooms": (24, 25)}
+# How a run starts, from scratch or from a model that is there already.
+START = {
+    False: """Layers 0 and 1 start as known look-up circuits, and numbers with their sizes; Muon for matrices, AdamW for
+    the rest.""",
+    True: """It goes on from a trained model, all of whose weights AdamW changed; what that model knew has not been
+    looked at since.""",
+}
 CLAIM = 0.9  # right, at every length up to the longest that is claimed
 
 
-def card(preset: Preset, seed: int, training: dict, measured: dict, layers: list[dict[str, float]]) -> str:
+def card(
+    preset: Preset, shape: Shape, seed: int, training: dict, measured: dict, layers: list[dict[str, float]]
+) -> str:
     """Markdown. training: `parameters`, `tokens`, `steps`, `seconds`, `device`; measured: `evaluate.summary`."""
     parts = [
         f"# {NAMES.get(preset.name, preset.name)}",
-        _about(preset, training["parameters"]),
+        _about(shape, training["parameters"]),
         _table(["family", "the problem"], ABOUT.items()),
         "## Training",
         _training(preset, seed, training),
@@ -49,13 +60,14 @@ def card(preset: Preset, seed: int, training: dict, measured: dict, layers: list
     return "\n\n".join(parts) + "\n"
 
 
-def _about(preset: Preset, parameters: int) -> str:
+def _about(shape: Shape, parameters: int) -> str:
     return _paragraph(
-        f"""A reasoning model of {parameters / 1e6:.1f}M parameters in the Qwen3 architecture ({preset.layers} layers,
-        hidden size {preset.d_model}, {preset.heads} query heads over {preset.kv_heads} KV heads of 64, SwiGLU
-        {preset.d_ff}, q/k norm, tied embeddings, f16). It thinks in long chains, which a program can check, about one
-        small world of bookkeeping problems. It has no general language and no knowledge, and follows no instructions
-        beyond six fixed formats. It is a synthetic test bed, not an assistant."""
+        f"""A reasoning model of {parameters / 1e6:.1f}M parameters in the {"Qwen3" if shape.qk_norm else "Llama"}
+        architecture ({shape.layers} layers, hidden size {shape.d_model}, {shape.heads} query heads over
+        {shape.kv_heads} KV heads of {shape.head_dim}, SwiGLU {shape.d_ff}{", q/k norm" * shape.qk_norm}, tied
+        embeddings, f16). It thinks in long chains, which a program can check, about one small world of bookkeeping
+        problems. It has no general language and no knowledge, and follows no instructions beyond six fixed formats. It
+        is a synthetic test bed, not an assistant."""
     )
 
 
@@ -64,9 +76,8 @@ def _training(preset: Preset, seed: int, training: dict) -> str:
         f"""{training["tokens"] / 1e6:.1f}M of {pools(preset) * POOL / 1e6:.1f}M tokens in {training["steps"]} steps,
         {training["seconds"] / 60:.0f} minutes on {training["device"]}; preset `{preset.name}`, seed {seed}. Loss on the
         assistant's part only, problems unpacked, short to long, jumps in the positions up to {preset.max_positions},
-        averaged weights. Layers 0 and 1 start as known look-up circuits, and numbers with their sizes; Muon for
-        matrices, AdamW for the rest. Chosen by what it gets right with the full cache, never by how it does when a
-        cache forgets."""
+        averaged weights. {START[preset.base]} Chosen by what it gets right with the full cache, never by how it does
+        when a cache forgets."""
     )
 
 
@@ -147,6 +158,6 @@ def _paragraph(text: str) -> str:
     return fill(" ".join(dedent(text).split()), 120, break_long_words=False, break_on_hyphens=False)
 
 
-def _table(heads: list[str], rows) -> str:
+def _table(heads: list[str], rows: Iterable[Iterable]) -> str:
     lines = [heads, ["---"] * len(heads), *rows]
     return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from multiprocessing import get_context
 from random import Random
 
 import numpy as np
@@ -14,7 +15,7 @@ from .curriculum import SHARES, Stage, level, stage
 from .drills import Drills
 from .presets import Preset
 from .tasks import draw
-from .tokenizer import build, encode
+from .tokenizer import encode
 
 POOL = 131_072  # tokens drawn together, sorted by length and cut into batches
 TRIES = 2000  # to draw a problem that is not too long
@@ -48,10 +49,10 @@ def pools(preset: Preset) -> int:
 class Source:
     """Draws pools. One run has one tokenizer and one seed."""
 
-    def __init__(self, preset: Preset, seed: int, tokenizer: Tokenizer | None = None) -> None:
-        self.preset, self.seed = preset, seed
-        self.tokenizer = tokenizer or build()
-        self.drills = Drills(self.tokenizer)
+    def __init__(self, preset: Preset, seed: int, tokenizer: Tokenizer) -> None:
+        self.preset, self.seed, self.tokenizer = preset, seed, tokenizer
+        # Drills are for what a model from scratch cannot do, and made of its tokens.
+        self.drills = None if preset.base else Drills(tokenizer)
 
     def pool(self, index: int) -> list[Batch]:
         """The batches of a pool, in the order in which they are learned."""
@@ -71,13 +72,16 @@ class Source:
 
     def _examples(self, rng: Random, now: Stage) -> list[Example]:
         """A pool's worth; each is of the kind that is furthest behind its share of the tokens."""
-        shares = {kind: (1 - now.drills) * share for kind, share in SHARES.items()} | {"drills": now.drills}
+        drills = now.drills if self.drills else 0.0
+        shares = {kind: (1 - drills) * share for kind, share in SHARES.items()}
+        if self.drills:
+            shares["drills"] = drills
         # A random head start, so that long problems, which overshoot, do not come out more often over the pools.
-        have = {kind: rng.uniform(0, 1024) for kind in KINDS}
+        have = {kind: rng.uniform(0, 1024) for kind in shares}
         most = int(self.preset.longest * now.longest)
         examples, total, refused = [], 0, 0
         while total < POOL:
-            kind = min(KINDS, key=lambda kind: have[kind] / shares[kind])
+            kind = min(shares, key=lambda kind: have[kind] / shares[kind])
             if kind == "drills":
                 ids, learned = self.drills.draw(rng)
             else:
@@ -115,13 +119,13 @@ class Source:
         return Batch(ids, targets, positions, kinds, sum(len(example.ids) for example in examples))
 
 
-def stream(preset: Preset, seed: int, start: int) -> Iterator[list[Batch]]:
+def stream(preset: Preset, seed: int, tokenizer: Tokenizer, start: int) -> Iterator[list[Batch]]:
     """Pools from `start` to the end of the run, made ahead by other processes if the preset has workers."""
     indices = range(start, pools(preset))
     if preset.workers == 0:
-        yield from map(Source(preset, seed).pool, indices)
+        yield from map(Source(preset, seed, tokenizer).pool, indices)
         return
-    with ProcessPoolExecutor(preset.workers, initializer=_begin, initargs=(preset, seed)) as workers:
+    with ProcessPoolExecutor(preset.workers, get_context("spawn"), _begin, (preset, seed, tokenizer)) as workers:
         ahead = 2 * preset.workers
         waiting = [workers.submit(_pool, index) for index in indices[:ahead]]
         for index in indices:
@@ -130,9 +134,9 @@ def stream(preset: Preset, seed: int, start: int) -> Iterator[list[Batch]]:
                 waiting.append(workers.submit(_pool, index + ahead))
 
 
-def _begin(preset: Preset, seed: int) -> None:
+def _begin(preset: Preset, seed: int, tokenizer: Tokenizer) -> None:
     global _source
-    _source = Source(preset, seed)
+    _source = Source(preset, seed, tokenizer)
 
 
 def _pool(index: int) -> list[Batch]:

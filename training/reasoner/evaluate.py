@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
 from tokenizers import Tokenizer
@@ -49,7 +50,10 @@ def problems(count: int, seed: int = FIRST_SEED) -> list[tuple[Problem, bool]]:
 
 
 def evaluate(
-    model: Reasoner, tokenizer: Tokenizer, drawn: list[tuple[Problem, bool]], report=lambda text: None
+    model: Reasoner,
+    tokenizer: Tokenizer,
+    drawn: list[tuple[Problem, bool]],
+    report: Callable[[str], None] = lambda text: None,
 ) -> list[Result]:
     """Asks every turn of every problem, with the model's own replies before it; right is who gets all turns right."""
     ends = {tokenizer.token_to_id("<|im_end|>"), tokenizer.token_to_id("<|endoftext|>")}

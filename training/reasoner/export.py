@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import save_file
 from tokenizers import Tokenizer
 
-from .model import EPS, Reasoner
+from .model import Reasoner
 
 TEMPLATE = (
     "{% for m in messages %}{% if not loop.first %}{{ '\n' }}{% endif %}"
@@ -17,7 +17,7 @@ TEMPLATE = (
 
 
 def export(model: Reasoner, tokenizer: Tokenizer, folder: Path) -> None:
-    """Weights in float16; everything else as JSON."""
+    """Weights in float16; everything else as JSON. The chat template is the text of the problems."""
     folder.mkdir(parents=True, exist_ok=True)
     weights = {f"model.{name}": weight.half().contiguous() for name, weight in model.state_dict().items()}
     broken = [name for name, weight in weights.items() if not torch.isfinite(weight).all()]
@@ -29,8 +29,8 @@ def export(model: Reasoner, tokenizer: Tokenizer, folder: Path) -> None:
     shape = model.shape
     end, nothing = tokenizer.token_to_id("<|im_end|>"), tokenizer.token_to_id("<|endoftext|>")
     config = {
-        "architectures": ["Qwen3ForCausalLM"],
-        "model_type": "qwen3",
+        "architectures": ["Qwen3ForCausalLM" if shape.qk_norm else "LlamaForCausalLM"],
+        "model_type": "qwen3" if shape.qk_norm else "llama",
         "hidden_size": shape.d_model,
         "intermediate_size": shape.d_ff,
         "num_hidden_layers": shape.layers,
@@ -38,7 +38,7 @@ def export(model: Reasoner, tokenizer: Tokenizer, folder: Path) -> None:
         "num_key_value_heads": shape.kv_heads,
         "head_dim": shape.head_dim,
         "vocab_size": shape.vocab,
-        "rms_norm_eps": EPS,
+        "rms_norm_eps": shape.eps,
         "rope_theta": shape.rope_theta,
         "rope_scaling": None,
         "max_position_embeddings": shape.max_positions,
@@ -46,14 +46,13 @@ def export(model: Reasoner, tokenizer: Tokenizer, folder: Path) -> None:
         "hidden_act": "silu",
         "attention_bias": False,
         "attention_dropout": 0.0,
-        "use_sliding_window": False,
-        "sliding_window": None,
-        "max_window_layers": shape.layers,
         "bos_token_id": nothing,
         "eos_token_id": end,
         "torch_dtype": "float16",
         "use_cache": True,
     }
+    if shape.qk_norm:
+        config |= {"use_sliding_window": False, "sliding_window": None, "max_window_layers": shape.layers}
     _write(folder / "config.json", config)
     _write(
         folder / "generation_config.json",

@@ -11,15 +11,14 @@ from .card import card
 from .evaluate import evaluate, problems, summary
 from .export import export
 from .tasks import FAMILIES, problem
-from .tokenizer import build, encode
+from .tokenizer import encode
 from .trainer import Trainer
 
 
 def finish(trainer: Trainer, out: Path, count: int) -> dict:
     """Evaluates the averaged weights as they are written, in float16's precision, on `count` problems a family; writes
     `evaluation.json` and `model/`. The summary."""
-    tokenizer = build()
-    model = trainer.averaged()
+    tokenizer, model = trainer.tokenizer, trainer.averaged()
     for weight in model.parameters():
         weight.data = weight.data.half().float()
     export(model, tokenizer, out / "model")
@@ -35,7 +34,9 @@ def finish(trainer: Trainer, out: Path, count: int) -> dict:
         "device": _device(trainer.device),
     }
     (out / "evaluation.json").write_text(json.dumps({"training": training, "layers": by_layer, **measured}) + "\n")
-    (out / "model" / "README.md").write_text(card(trainer.preset, trainer.seed, training, measured, by_layer))
+    (out / "model" / "README.md").write_text(
+        card(trainer.preset, model.shape, trainer.seed, training, measured, by_layer)
+    )
     return measured
 
 

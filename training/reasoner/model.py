@@ -1,14 +1,16 @@
-"""The model: a decoder of the Qwen3 architecture, with the parameter names of its Hugging Face checkpoints."""
+"""The model: a decoder of the Qwen3 architecture, with the parameter names of its Hugging Face checkpoints.
+
+Without norms on queries and keys it is one of the Llama architecture.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-
-EPS = 1e-6
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,8 @@ class Shape:
     head_dim: int = 64
     rope_theta: float = 1e6
     max_positions: int = 4096
+    qk_norm: bool = True
+    eps: float = 1e-6
 
 
 class Cache:
@@ -42,12 +46,12 @@ class Cache:
 class Norm(nn.Module):
     """RMS norm."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, eps: float) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.ones(width))
+        self.weight, self.eps = nn.Parameter(torch.ones(width)), eps
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.rms_norm(x, (x.size(-1),), self.weight.to(x.dtype), EPS)
+        return F.rms_norm(x, (x.size(-1),), self.weight.to(x.dtype), self.eps)
 
 
 class Attention(nn.Module):
@@ -61,7 +65,8 @@ class Attention(nn.Module):
         self.k_proj = nn.Linear(shape.d_model, keys, bias=False)
         self.v_proj = nn.Linear(shape.d_model, keys, bias=False)
         self.o_proj = nn.Linear(queries, shape.d_model, bias=False)
-        self.q_norm, self.k_norm = Norm(shape.head_dim), Norm(shape.head_dim)
+        norm = partial(Norm, shape.head_dim, shape.eps) if shape.qk_norm else nn.Identity
+        self.q_norm, self.k_norm = norm(), norm()
 
     def split(self, x: Tensor, rope: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
         """x: [batch, tokens, d_model] -> rotated queries [batch, heads, tokens, head_dim], rotated keys and values
@@ -119,8 +124,8 @@ class Layer(nn.Module):
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
-        self.input_layernorm, self.self_attn = Norm(shape.d_model), Attention(shape)
-        self.post_attention_layernorm, self.mlp = Norm(shape.d_model), FeedForward(shape)
+        self.input_layernorm, self.self_attn = Norm(shape.d_model, shape.eps), Attention(shape)
+        self.post_attention_layernorm, self.mlp = Norm(shape.d_model, shape.eps), FeedForward(shape)
 
     def forward(self, x: Tensor, rope: tuple[Tensor, Tensor]) -> Tensor:
         x = x + self.self_attn(self.input_layernorm(x), rope)
@@ -139,7 +144,7 @@ class Reasoner(nn.Module):
         self.shape = shape
         self.embed_tokens = nn.Embedding(shape.vocab, shape.d_model)
         self.layers = nn.ModuleList(Layer(shape) for _ in range(shape.layers))
-        self.norm = Norm(shape.d_model)
+        self.norm = Norm(shape.d_model, shape.eps)
         angles = torch.outer(torch.arange(shape.max_positions).double(), frequencies(shape))
         self.register_buffer("cos", angles.cos().float(), persistent=False)  # [max_positions, head_dim / 2]
         self.register_buffer("sin", angles.sin().float(), persistent=False)

@@ -29,6 +29,7 @@ class Preset:
     dtype: str = "float32"
     workers: int = 0  # processes that make problems; 0 makes them in between
     compile: bool = True
+    base: bool = False  # whether a model that is there already is taught; its own shape counts, and AdamW does it all
 
     def shape(self, vocab: int) -> Shape:
         """The model's shape; rows are added to the vocabulary up to a multiple of 32."""
@@ -81,5 +82,23 @@ PRESETS = {
         stretch=3.0,
         dtype="bfloat16",
         workers=12,
+    ),
+    # SmolLM2-135M, or another of its architecture. It can look things up; what it lacks is the tasks.
+    "smollm2": Preset(
+        name="smollm2",
+        layers=30,
+        d_model=576,
+        d_ff=1536,
+        heads=9,
+        kv_heads=3,
+        max_positions=8192,
+        tokens=60_000_000,
+        batch=32768,
+        longest=4096,
+        stretch=1.8,
+        adam_lr=3e-4,
+        dtype="bfloat16",
+        workers=8,
+        base=True,
     ),
 }

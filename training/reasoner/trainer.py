@@ -8,11 +8,13 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
+from tokenizers import Tokenizer
 from torch import Tensor, nn
 
 from . import curriculum, data, wiring
+from .base import Base
 from .checkpoint import read, write
-from .model import Reasoner
+from .model import Reasoner, Shape
 from .muon import Muon
 from .presets import Preset
 from .progress import Progress
@@ -24,24 +26,26 @@ SAVE_EVERY = 300  # seconds
 class Trainer:
     """A model with its optimisers, its averaged weights and its place in the run."""
 
-    def __init__(self, preset: Preset, seed: int, device: torch.device) -> None:
+    def __init__(self, preset: Preset, seed: int, device: torch.device, base: Base | None = None) -> None:
         self.preset, self.seed, self.device = preset, seed, device
-        tokenizer = build()
-        self.model = Reasoner(preset.shape(tokenizer.get_vocab_size()))
-        self.model.start(seed)
-        wiring.wire(self.model, numbers(tokenizer), words(tokenizer), seed)
+        if base:
+            self.tokenizer, self.model = base.tokenizer, Reasoner(base.shape)
+            self.model.load_state_dict(base.weights)
+        else:
+            self.tokenizer = build()
+            self.model = Reasoner(preset.shape(self.tokenizer.get_vocab_size()))
+            self.model.start(seed)
+            wiring.wire(self.model, numbers(self.tokenizer), words(self.tokenizer), seed)
         self.model.to(device)
         self.average = {name: weight.detach().clone() for name, weight in self.model.named_parameters()}
-        named = dict(self.model.named_parameters())
-        matrices = [weight for name, weight in named.items() if weight.dim() == 2 and "embed" not in name]
-        others = [weight for name, weight in named.items() if weight.dim() != 2 or "embed" in name]
-        self.optimisers = {
-            "muon": (Muon(matrices, preset.muon_lr), preset.muon_lr),
-            "adam": (
-                torch.optim.AdamW(others, preset.adam_lr, betas=(0.9, 0.95), weight_decay=0.0),
-                preset.adam_lr,
-            ),
-        }
+        matrices, others = [], []
+        for name, weight in self.model.named_parameters():
+            # What AdamW has made goes on with AdamW.
+            (matrices if weight.dim() == 2 and "embed" not in name and not base else others).append(weight)
+        adam = torch.optim.AdamW(others, preset.adam_lr, betas=(0.9, 0.95), weight_decay=0.0)
+        self.optimisers = {"adam": (adam, preset.adam_lr)}
+        if matrices:
+            self.optimisers["muon"] = (Muon(matrices, preset.muon_lr), preset.muon_lr)
         self.step = 0
         self.tokens = 0
         self.place = (0, 0)  # pool, and batch in it
@@ -52,7 +56,7 @@ class Trainer:
         began, before, saved = time.monotonic(), self.seconds, time.monotonic()
         progress = Progress(out / "log.jsonl", data.pools(self.preset) * data.POOL, self.tokens)
         pool, skip = self.place
-        for index, batches in enumerate(data.stream(self.preset, self.seed, pool), pool):
+        for index, batches in enumerate(data.stream(self.preset, self.seed, self.tokenizer, pool), pool):
             for i, batch in enumerate(batches[skip:], skip):
                 loss, by_kind = self.learn(batch, (index + i / len(batches)) / data.pools(self.preset))
                 self.place = (index, i + 1)
@@ -119,6 +123,8 @@ class Trainer:
             {
                 "preset": asdict(self.preset),
                 "seed": self.seed,
+                "shape": asdict(self.model.shape),
+                "tokenizer": self.tokenizer.to_str(),
                 "model": self.model.state_dict(),
                 "average": self.average,
                 "optimisers": {name: optimiser.state_dict() for name, (optimiser, _) in self.optimisers.items()},
@@ -133,7 +139,10 @@ class Trainer:
     def resumed(cls, out: Path, device: torch.device) -> Trainer:
         """From the checkpoint of `out`."""
         state = read(out, device)
-        trainer = cls(Preset(**state["preset"]), state["seed"], device)
+        preset = Preset(**state["preset"])
+        tokenizer = Tokenizer.from_str(state["tokenizer"])
+        base = Base(Shape(**state["shape"]), tokenizer, state["model"]) if preset.base else None
+        trainer = cls(preset, state["seed"], device, base)
         trainer.model.load_state_dict(state["model"])
         trainer.average = state["average"]
         for name, (optimiser, _) in trainer.optimisers.items():

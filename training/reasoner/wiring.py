@@ -15,6 +15,7 @@ Everything stays trainable, and the other layers start at random.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -24,7 +25,7 @@ from .model import Reasoner, frequencies
 
 BACK = 4  # heads that look back, and tokens that a match compares
 CONSTANT, NOTED, IDENTITY, SIZES = 8, 32, 24, 8  # dimensions; a note is an identity and sizes
-SCALE = 0.3  # of an embedding's entries
+SCALE, SIZE_SCALE = 0.3, 0.45  # of an embedding's entries; sizes are few and stand out a little
 SHARED = 0.3  # part of an identity's variance that variants of a word have in common
 LAST = 0.3  # of the last norm, as these embeddings would make logits of several tens
 SHARP, KEEN = 2.4, 1.6  # q and k norms of wired and of other layers; scores reach 8 times the square of it
@@ -93,7 +94,9 @@ def wire(model: Reasoner, numbers: dict[int, int], words: dict[int, str], seed: 
     _match(model, stream, sketch, normal)
 
 
-def _embed(model: Reasoner, stream: Stream, numbers: dict[int, int], words: dict[int, str], normal) -> None:
+def _embed(
+    model: Reasoner, stream: Stream, numbers: dict[int, int], words: dict[int, str], normal: Callable[..., Tensor]
+) -> None:
     table = model.embed_tokens.weight  # [vocab, d_model]
     width = stream.identity.stop - stream.identity.start
     table.zero_()
@@ -105,7 +108,7 @@ def _embed(model: Reasoner, stream: Stream, numbers: dict[int, int], words: dict
         own = table[token, stream.identity] * math.sqrt(1 - SHARED)
         table[token, stream.identity] = own + SCALE * math.sqrt(SHARED) * common[text]
     for token, number in numbers.items():
-        table[token, stream.size] = SCALE * torch.tensor(sizes(number))
+        table[token, stream.size] = SIZE_SCALE * torch.tensor(sizes(number))
 
 
 def _look_back(model: Reasoner, stream: Stream, sketch: Tensor) -> None:
@@ -134,7 +137,7 @@ def _look_back(model: Reasoner, stream: Stream, sketch: Tensor) -> None:
         attention.o_proj.weight[stream.note(back), head.start : head.start + NOTED] = 0.2 * torch.eye(NOTED)
 
 
-def _match(model: Reasoner, stream: Stream, sketch: Tensor, normal) -> None:
+def _match(model: Reasoner, stream: Stream, sketch: Tensor, normal: Callable[..., Tensor]) -> None:
     attention, shape = model.layers[1].self_attn, model.shape
     half, group = shape.head_dim // 2, shape.heads // shape.kv_heads
     # Pairs that hardly turn over the length of a problem, so that a match counts at any distance.

@@ -5,7 +5,7 @@ import torch
 from transformers import Qwen3Config, Qwen3ForCausalLM
 
 from reasoner.generate import generate
-from reasoner.model import EPS, Cache, Reasoner, Shape
+from reasoner.model import Cache, Reasoner, Shape
 from reasoner.muon import orthogonal
 
 SHAPE = Shape(vocab=96, layers=3, d_model=64, d_ff=80, heads=4, kv_heads=2, head_dim=32, max_positions=512)
@@ -32,7 +32,7 @@ def test_logits_are_those_of_transformers(model: Reasoner) -> None:
         num_attention_heads=4,
         num_key_value_heads=2,
         head_dim=32,
-        rms_norm_eps=EPS,
+        rms_norm_eps=SHAPE.eps,
         rope_theta=SHAPE.rope_theta,
         tie_word_embeddings=True,
         max_position_embeddings=512,

@@ -5,13 +5,22 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedTokenizerFast,
+)
 
 from reasoner import evaluate
 from reasoner.attention import layers
+from reasoner.base import load
+from reasoner.data import Source
 from reasoner.errors import kind_of
+from reasoner.export import export
 from reasoner.finish import finish
-from reasoner.presets import Preset
+from reasoner.presets import PRESETS, Preset
 from reasoner.statistics import wilson
 from reasoner.tasks import ask, problem
 from reasoner.tokenizer import build, encode
@@ -50,6 +59,64 @@ def test_the_exported_folder_loads_and_says_the_same(tiny: Preset, tmp_path: Pat
     assert loaded.generation_config.eos_token_id == [
         tokenizer.convert_tokens_to_ids(t) for t in ("<|im_end|>", "<|endoftext|>")
     ]
+
+
+def test_a_llama_is_taught_from_a_folder(tiny: Preset, tmp_path: Path) -> None:
+    config = LlamaConfig(
+        vocab_size=1024,
+        hidden_size=96,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=3,
+        num_key_value_heads=1,
+        head_dim=32,
+        rms_norm_eps=1e-5,
+        rope_theta=1e5,
+        tie_word_embeddings=True,
+        max_position_embeddings=2048,
+        initializer_range=0.2,
+    )
+    reference = LlamaForCausalLM(config).eval()
+    reference.save_pretrained(tmp_path / "llama")
+    PreTrainedTokenizerFast(tokenizer_object=build()).save_pretrained(tmp_path / "llama")
+    preset = PRESETS["smollm2"].changed(["max_positions=2048", "longest=2000", "workers=0", "dtype=float32"])
+    base = load(tmp_path / "llama", 2048)
+    trainer = Trainer(preset, 0, CPU, base)
+    ids, positions = torch.randint(900, (2, 90)), torch.arange(90).repeat(2, 1)
+    positions[:, 50:] += 700
+    with torch.no_grad():
+        theirs = reference(ids, attention_mask=torch.ones_like(ids), position_ids=positions).logits
+        assert (trainer.model.logits(trainer.model(ids, positions)) - theirs).abs().max() < 1e-3
+
+    batch = min(Source(preset, 0, trainer.tokenizer).pool(0), key=lambda batch: batch.ids.size)
+    before = float(trainer.learn(batch, 0.1)[0])
+    trainer.save(tmp_path)
+    resumed = Trainer.resumed(tmp_path, CPU)
+    for _ in range(8):
+        after = float(resumed.learn(batch, 0.1)[0])
+    assert after < before
+    export(resumed.averaged(), resumed.tokenizer, tmp_path / "taught")
+    taught = AutoModelForCausalLM.from_pretrained(tmp_path / "taught", dtype=torch.float32).eval()
+    assert taught.config.model_type == "llama"
+    with torch.no_grad():
+        ours = resumed.averaged()
+        assert (ours.logits(ours(ids)) - taught(ids).logits).abs().max() < 0.05
+
+
+def test_models_that_cannot_be_taught_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="a folder of a model"):
+        load(tmp_path / "nothing", 2048)
+    config = LlamaConfig(
+        vocab_size=64,
+        hidden_size=32,
+        intermediate_size=32,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        attention_bias=True,
+    )
+    LlamaForCausalLM(config).save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match="output embeddings of their own, biases in attention, only 2048 positions"):
+        load(tmp_path, 4096)
 
 
 class Knowing:

@@ -26,6 +26,14 @@ def test_pools_are_a_function_of_seed_and_index() -> None:
     assert any(a.ids.shape != b.ids.shape or not np.array_equal(a.ids, b.ids) for a, b in zip(one, other))
 
 
+def test_workers_draw_the_same_pools() -> None:
+    preset = PRESETS["cpu"].changed(["tokens=393216"])
+    for one, two in zip(
+        data.stream(preset, 0, TOKENIZER, 1), data.stream(preset.changed(["workers=2"]), 0, TOKENIZER, 1), strict=True
+    ):
+        assert all(np.array_equal(a.ids, b.ids) for a, b in zip(one, two, strict=True))
+
+
 @pytest.mark.parametrize("index", [0, 130, 250])
 def test_batches_teach_the_assistants_part_and_waste_little(index: int) -> None:
     preset = PRESETS["cpu"]
