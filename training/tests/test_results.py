@@ -13,6 +13,7 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
+import references
 from reasoner import evaluate
 from reasoner.attention import layers
 from reasoner.base import load
@@ -20,6 +21,7 @@ from reasoner.data import Source
 from reasoner.errors import kind_of
 from reasoner.export import export
 from reasoner.finish import finish
+from reasoner.generate import generate
 from reasoner.presets import PRESETS, Preset
 from reasoner.statistics import wilson
 from reasoner.tasks import ask, problem
@@ -56,6 +58,13 @@ def test_the_exported_folder_loads_and_says_the_same(tiny: Preset, tmp_path: Pat
         theirs = loaded(ids).logits
     # The file has float16, the trainer float32.
     assert (ours - theirs).abs().max() < 0.05 * ours.std()
+    for row in references.rows(tmp_path / "model", 5):
+        limit = len(row["gold_ids"]) * 5 // 4 + 16
+        ends = set(loaded.generation_config.eos_token_id)
+        model = trainer.averaged().half().float()
+        assert generate(model, [row["prompt_ids"]], [limit], ends) == [row["greedy_ids"]]
+        assert tokenizer.decode(row["gold_ids"]) == f"<think>\n{row['thinking']}\n</think>\n\n{row['answer']}<|im_end|>"
+
     assert loaded.generation_config.eos_token_id == [
         tokenizer.convert_tokens_to_ids(t) for t in ("<|im_end|>", "<|endoftext|>")
     ]
