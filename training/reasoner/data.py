@@ -11,7 +11,7 @@ from random import Random
 import numpy as np
 from tokenizers import Tokenizer
 
-from .curriculum import SHARES, Stage, level, stage
+from .curriculum import SHARES, Stage, difficulty, stage
 from .drills import Drills
 from .presets import Preset
 from .tasks import draw
@@ -85,7 +85,7 @@ class Source:
             if kind == "drills":
                 ids, learned = self.drills.draw(rng)
             else:
-                problem = draw(rng, kind, level(rng, now, self.preset.stretch))
+                problem = draw(rng, kind, *difficulty(rng, kind, now, self.preset.stretch))
                 ids, learned = encode(self.tokenizer, problem.turns)
             if len(ids) <= most:
                 examples.append(Example(kind, ids, learned))

@@ -66,7 +66,7 @@ PRESETS = {
         tokens=34_000_000,
         batch=8192,
         longest=1792,
-        stretch=1.8,
+        stretch=1.4,
     ),
     "gpu": Preset(
         name="gpu",
@@ -95,7 +95,7 @@ PRESETS = {
         tokens=60_000_000,
         batch=32768,
         longest=4096,
-        stretch=1.8,
+        stretch=1.4,
         adam_lr=3e-4,
         dtype="bfloat16",
         workers=8,

@@ -36,7 +36,7 @@ def draw(rng: Random, level: float, turns: int = 1, size: int | None = None) -> 
     while True:
         people = rng.randint(3, 3 + round(3 * level * rng.random()))
         count = rng.randint(3, 3 + round(5 * level * rng.random()))
-        most = 3 + round(25 * level) if turns == 1 else 2 + round(12 * level)
+        most = most_moves(level, turns)
         have = {name: rng.randint(20, 60) for name in rng.sample(NAMES, people)}
         numbers = rng.sample(range(1, TOP + 1), count * turns)
         played: list[Turn] = []
@@ -49,6 +49,11 @@ def draw(rng: Random, level: float, turns: int = 1, size: int | None = None) -> 
             played.append(turn)
         else:
             return tuple(played)
+
+
+def most_moves(level: float, turns: int) -> int:
+    """Of a turn, at a level."""
+    return 3 + round(25 * level) if turns == 1 else 2 + round(12 * level)
 
 
 def draw_two(rng: Random, level: float, size: int | None = None) -> tuple[Turn, ...]:
