@@ -1,0 +1,104 @@
+"""What is trained, and how: sizes, lengths and schedule of each preset."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+
+from .model import Shape
+
+
+@dataclass(frozen=True)
+class Preset:
+    """Lengths are in tokens. Times in a run are parts of it, 0 to 1."""
+
+    name: str
+    # the model
+    layers: int
+    d_model: int
+    d_ff: int
+    heads: int
+    kv_heads: int
+    max_positions: int
+    # the run
+    tokens: int  # of problems, prompts included
+    batch: int  # tokens of a step with their padding; half of it in the first half of the run
+    longest: int  # problem
+    stretch: float  # the highest level; 1 is full difficulty
+    muon_lr: float = 0.02
+    adam_lr: float = 2e-3
+    dtype: str = "float32"
+    workers: int = 0  # processes that make problems; 0 makes them in between
+    compile: bool = True
+    base: bool = False  # whether a model that is there already is taught; its own shape counts, and AdamW does it all
+
+    def shape(self, vocab: int) -> Shape:
+        """The model's shape; rows are added to the vocabulary up to a multiple of 32."""
+        vocab = (vocab + 31) // 32 * 32
+        return Shape(
+            vocab, self.layers, self.d_model, self.d_ff, self.heads, self.kv_heads, max_positions=self.max_positions
+        )
+
+    def changed(self, changes: list[str]) -> Preset:
+        """With some fields set anew, each change as `field=value`."""
+        kinds = {field.name: type(getattr(self, field.name)) for field in fields(self)}
+        values = {}
+        for change in changes:
+            name, _, text = change.partition("=")
+            if name not in kinds or name == "name":
+                raise ValueError(f"no setting {name!r}; there are: {', '.join(list(kinds)[1:])}")
+            try:
+                values[name] = text.lower() in ("1", "true", "yes") if kinds[name] is bool else kinds[name](text)
+            except ValueError:
+                raise ValueError(f"{name} wants {kinds[name].__name__}, not {text!r}") from None
+        return replace(self, **values)
+
+
+PRESETS = {
+    # Two AVX-512 cores, float32: without bf16 instructions bf16 is slower by more than half.
+    "cpu": Preset(
+        name="cpu",
+        layers=6,
+        d_model=256,
+        d_ff=640,
+        heads=4,
+        kv_heads=2,
+        max_positions=4096,
+        tokens=34_000_000,
+        batch=8192,
+        longest=1792,
+        stretch=1.4,
+    ),
+    "gpu": Preset(
+        name="gpu",
+        layers=10,
+        d_model=384,
+        d_ff=1024,
+        heads=6,
+        kv_heads=2,
+        max_positions=8192,
+        tokens=300_000_000,
+        batch=65536,
+        longest=4096,
+        stretch=3.0,
+        dtype="bfloat16",
+        workers=12,
+    ),
+    # SmolLM2-135M, or another of its architecture. It can look things up; what it lacks is the tasks.
+    "smollm2": Preset(
+        name="smollm2",
+        layers=30,
+        d_model=576,
+        d_ff=1536,
+        heads=9,
+        kv_heads=3,
+        max_positions=8192,
+        tokens=60_000_000,
+        batch=32768,
+        longest=4096,
+        stretch=1.4,
+        adam_lr=3e-4,
+        dtype="bfloat16",
+        workers=8,
+        base=True,
+    ),
+}

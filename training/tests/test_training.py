@@ -1,0 +1,139 @@
+"""Data, wiring and the loop."""
+
+from pathlib import Path
+from random import Random
+
+import numpy as np
+import pytest
+import torch
+
+from reasoner import data
+from reasoner.curriculum import SHARES
+from reasoner.presets import PRESETS, Preset
+from reasoner.tokenizer import build
+from reasoner.trainer import Trainer
+
+TOKENIZER = build()
+CPU = torch.device("cpu")
+
+
+def test_pools_are_a_function_of_seed_and_index() -> None:
+    one, two = (data.Source(PRESETS["cpu"], 3, TOKENIZER).pool(200) for _ in range(2))
+    assert len(one) == len(two)
+    for a, b in zip(one, two):
+        assert all(np.array_equal(getattr(a, name), getattr(b, name)) for name in ("ids", "targets", "positions"))
+    other = data.Source(PRESETS["cpu"], 4, TOKENIZER).pool(200)
+    assert any(a.ids.shape != b.ids.shape or not np.array_equal(a.ids, b.ids) for a, b in zip(one, other))
+
+
+def test_workers_draw_the_same_pools() -> None:
+    preset = PRESETS["cpu"].changed(["tokens=393216"])
+    for one, two in zip(
+        data.stream(preset, 0, TOKENIZER, 1), data.stream(preset.changed(["workers=2"]), 0, TOKENIZER, 1), strict=True
+    ):
+        assert all(np.array_equal(a.ids, b.ids) for a, b in zip(one, two, strict=True))
+
+
+@pytest.mark.parametrize("index", [0, 130, 250])
+def test_batches_teach_the_assistants_part_and_waste_little(index: int) -> None:
+    preset = PRESETS["cpu"]
+    batches = data.Source(preset, 0, TOKENIZER).pool(index)
+    assert sum(batch.ids.size for batch in batches) < 1.15 * sum(batch.tokens for batch in batches)
+    think, end = TOKENIZER.token_to_id("<think>"), TOKENIZER.token_to_id("<|im_end|>")
+    start = TOKENIZER.token_to_id("<|im_start|>")
+    for batch in batches:
+        assert batch.positions.max() < preset.max_positions
+        assert (np.diff(batch.positions) >= 1).all()
+        for ids, targets, kind in zip(batch.ids, batch.targets, batch.kinds):
+            learned = np.flatnonzero(targets != data.NOTHING)
+            assert (targets[learned] == ids[learned + 1]).all()
+            if data.KINDS[kind] == "drills":
+                continue
+            turns = (ids == think).sum()
+            assert turns == (2 if data.KINDS[kind] == "two_turn" else 1)
+            assert (targets == think).sum() == turns and (targets == end).sum() == turns
+            assert not (targets == start).any()
+
+
+def test_shares_are_of_tokens() -> None:
+    batches = [batch for index in range(200, 206) for batch in data.Source(PRESETS["cpu"], 0, TOKENIZER).pool(index)]
+    tokens = dict.fromkeys(data.KINDS, 0)
+    for batch in batches:
+        for kind, ids in zip(batch.kinds, batch.ids):
+            tokens[data.KINDS[kind]] += (ids > 0).sum()
+    for kind, share in SHARES.items():
+        assert abs(tokens[kind] / sum(tokens.values()) - share) < 0.03
+
+
+def test_wired_layers_find_what_followed_a_key(tiny: Preset) -> None:
+    model = Trainer(tiny.changed(["d_model=256"]), 0, CPU).model
+    drills = data.Drills(TOKENIZER)
+    right = total = 0
+    for seed in range(10):
+        ids, learned = drills.recall(Random(seed))
+        with torch.no_grad():
+            said = model.logits(model(torch.tensor(ids)[None]))[0].argmax(-1)[:-1]
+        wanted = torch.tensor(learned[1:])
+        right += (said == torch.tensor(ids[1:]))[wanted].sum()
+        total += wanted.sum()
+    assert right / total > 0.7
+
+
+def test_a_resumed_run_has_the_same_weights(tiny: Preset, tmp_path: Path) -> None:
+    batches = data.Source(tiny, 0, TOKENIZER).pool(0)[:6]
+    straight = Trainer(tiny, 0, CPU)
+    for i, batch in enumerate(batches):
+        straight.learn(batch, i / 10)
+    halted = Trainer(tiny, 0, CPU)
+    for i, batch in enumerate(batches[:3]):
+        halted.learn(batch, i / 10)
+    halted.save(tmp_path)
+    resumed = Trainer.resumed(tmp_path, CPU)
+    for i, batch in enumerate(batches[3:], 3):
+        resumed.learn(batch, i / 10)
+    assert resumed.step == straight.step == 6 and resumed.tokens == straight.tokens
+    for (name, a), b in zip(straight.model.named_parameters(), resumed.model.parameters()):
+        assert torch.equal(a, b), name
+        assert torch.equal(straight.average[name], resumed.average[name]), name
+
+
+def test_a_run_in_pieces_goes_through_every_batch_once(tiny: Preset, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(data, "POOL", 8192)
+    tiny = tiny.changed(["tokens=24576"])
+    learned: list[tuple[float, int]] = []
+
+    def note(self: Trainer, batch: data.Batch, now: float):
+        learned.append((now, batch.tokens))
+        self.step += 1
+        self.tokens += batch.tokens
+        return torch.zeros(()), torch.zeros(2, len(data.KINDS))
+
+    monkeypatch.setattr(Trainer, "learn", note)
+    assert Trainer(tiny, 0, CPU).run(tmp_path, None)
+    whole, learned = learned, []
+    trainer = Trainer(tiny, 0, CPU)
+    for _ in range(len(whole)):
+        if trainer.run(tmp_path, 0.0):
+            break
+        trainer = Trainer.resumed(tmp_path, CPU)
+    assert len(whole) > 12 and learned == whole
+
+
+def test_training_lowers_the_loss(tiny: Preset) -> None:
+    trainer = Trainer(tiny, 0, CPU)
+    batch = min(data.Source(tiny, 0, TOKENIZER).pool(0), key=lambda batch: batch.ids.shape[1])
+    losses = [float(trainer.learn(batch, 0.1)[0]) for _ in range(12)]
+    assert losses[-1] < 0.8 * losses[0]
+
+
+def test_wrong_settings_are_refused(tiny: Preset, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="no setting 'size'"):
+        tiny.changed(["size=3"])
+    with pytest.raises(ValueError, match="layers wants int"):
+        tiny.changed(["layers=many"])
+    with pytest.raises(ValueError, match="too small to be wired"):
+        Trainer(tiny.changed(["d_model=128"]), 0, CPU)
+    with pytest.raises(ValueError, match="no .* of 22 tokens or fewer"):
+        data.Source(tiny.changed(["longest=100"]), 0, TOKENIZER).pool(0)
+    with pytest.raises(FileNotFoundError, match="without --resume"):
+        Trainer.resumed(tmp_path, CPU)
