@@ -40,7 +40,7 @@ pub(crate) struct Shared {
 pub(crate) struct KvStats {
     peak_slots: Vec<usize>, // [layers]
     peak_total: usize,
-    rounds: Vec<usize>,     // [layers]
+    rounds: Vec<usize>, // [layers]
     pub(crate) evicted: usize,
     pub(crate) tightened: usize,
     pub(crate) parked: usize,

@@ -1,6 +1,6 @@
 //! Problems as a whole: the generators against the solver, and the solver against problems of the reference generator.
 
-use lethe_eval::problems::{Cards, Days, Family, Problem, ProblemError, Rooms, Sort, Turn, generate, solver};
+use lethe_eval::problems::{Cards, Days, Family, Problem, ProblemError, Recipes, Rooms, Sort, Turn, generate, solver};
 use serde::Deserialize;
 
 /// Problems of the generator that the embedded reasoner was trained with, four a family, up to the hardest level.
@@ -14,6 +14,34 @@ struct Reference {
 
 fn reference() -> Vec<Reference> {
     REFERENCE.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// Problems of `training/`, and what is said of replies to their last turn.
+const SAMPLES: &str = include_str!("../../../training/samples.jsonl");
+
+#[derive(Deserialize)]
+struct Sample {
+    family: Family,
+    level: f64,
+    turns: Vec<Turn>,
+    verdicts: Vec<(String, bool)>,
+}
+
+#[test]
+fn training_and_evaluation_mean_the_same() {
+    let samples: Vec<Sample> = SAMPLES.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(samples.len(), 1000);
+    for Sample { family, level, turns, verdicts } in samples {
+        let questions: Vec<&str> = turns.iter().map(|turn| turn.question.as_str()).collect();
+        // The model that comes next says more in each line of days than the embedded one has learned.
+        if family != Family::Days {
+            assert_eq!(solver::solve(family, &questions).unwrap(), turns);
+        }
+        let problem = Problem { family, level, seed: 0, turns };
+        for (reply, right) in verdicts {
+            assert_eq!(problem.check(problem.turns.len() - 1, &reply), right, "{family}: {reply:?}");
+        }
+    }
 }
 
 /// FNV-1a, 64 bits, of everything that a problem says.
@@ -89,6 +117,7 @@ fn levels_set_the_largest_sizes() {
         (Family::Days, 0.5, 2, 7),
         (Family::Sort, 0.3, 3, 7),
         (Family::Sort, 1.0, 3, 14),
+        (Family::Recipes, 1.0, 1, 21),
     ] {
         let found: Vec<usize> = (0..300).flat_map(|seed| lines(&generate(family, level, seed))).collect();
         assert_eq!(found.iter().min(), Some(&least), "{family} {level}");
@@ -131,9 +160,11 @@ fn exact_sizes() {
         let days = Days::at(0.5).days(20).generate(seed).unwrap();
         let sort = Sort::at(0.5).numbers(100).generate(seed).unwrap();
         let rooms = Rooms::at(0.5).rooms(99).generate(seed).unwrap();
+        let recipes = Recipes::at(0.5).recipes(16).generate(seed).unwrap();
         assert_eq!((lines(&two_turn), lines(&days), lines(&sort)), (vec![9, 9], vec![20], vec![100]));
         assert_eq!(rooms.turns[0].question.matches("Room ").count(), 99);
-        for problem in [cards, two_turn, days, sort, rooms] {
+        assert_eq!(recipes.turns[0].question.matches(" plus ").count(), 16);
+        for problem in [cards, two_turn, days, sort, rooms, recipes] {
             solver::verify(&problem).unwrap();
         }
     }
@@ -162,6 +193,7 @@ fn the_smallest_and_the_largest_sizes() {
         Days::at(0.0).days(99).generate(0),
         Sort::at(0.0).numbers(1).generate(0),
         Rooms::at(0.0).rooms(2).generate(0),
+        Recipes::at(0.0).recipes(1).generate(0),
     ] {
         solver::verify(&problem.unwrap()).unwrap();
     }
@@ -176,6 +208,7 @@ fn sizes_out_of_range_are_refused() {
         (Days::at(0.5).days(100).generate(0), "days: 100 days asked for; choose 1 to 99"),
         (Sort::at(0.5).numbers(0).generate(0), "sort: 0 numbers asked for; choose 1 to 100"),
         (Rooms::at(0.5).rooms(1).generate(0), "rooms: 1 rooms asked for; choose 2 to 99"),
+        (Recipes::at(0.5).recipes(17).generate(0), "recipes: 17 recipes asked for; choose 1 to 16"),
     ] {
         assert_eq!(problem.unwrap_err().to_string(), message);
     }
@@ -271,6 +304,21 @@ fn unreadable_questions_say_where() {
             Family::Days,
             "Soup costs egg plus 1. Day 1: fig 3. Which day is soup dearest?",
             "turn 0: the question has no solution: day 1 has no price for egg",
+        ),
+        (
+            Family::Recipes,
+            "Pie is egg plus jam. Egg costs 3. What does pie cost?",
+            "turn 0: the question has no solution: nobody knows what jam costs",
+        ),
+        (
+            Family::Recipes,
+            "Pie is egg plus jam. Egg is jam plus pie. Jam costs 3. What does pie cost?",
+            "turn 0: the question has no solution: pie is made of itself",
+        ),
+        (
+            Family::Recipes,
+            "Pie is egg plus egg. Egg costs 90. What does pie cost?",
+            "turn 0: the question has no solution: pie comes to 180, more than 99",
         ),
         (
             Family::Rooms,

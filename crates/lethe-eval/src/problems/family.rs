@@ -21,11 +21,17 @@ pub enum Family {
     Sort,
     /// Depth-first search through a maze: dead branches come back.
     Rooms,
+    /// Backward chaining: goals that are open lie cold until what they need is worked out.
+    Recipes,
 }
 
 impl Family {
     /// Every family, in the order of the tables.
-    pub const ALL: [Family; 5] = [Family::Cards, Family::TwoTurn, Family::Days, Family::Sort, Family::Rooms];
+    pub const ALL: [Family; 6] =
+        [Family::Cards, Family::TwoTurn, Family::Days, Family::Sort, Family::Rooms, Family::Recipes];
+
+    /// Those that the embedded model has learned.
+    pub const LEARNED: [Family; 5] = [Family::Cards, Family::TwoTurn, Family::Days, Family::Sort, Family::Rooms];
 
     /// The name in files and on the command line.
     pub fn name(self) -> &'static str {
@@ -35,6 +41,7 @@ impl Family {
             Family::Days => "days",
             Family::Sort => "sort",
             Family::Rooms => "rooms",
+            Family::Recipes => "recipes",
         }
     }
 
@@ -79,6 +86,9 @@ mod tests {
     #[test]
     fn an_unknown_name_lists_the_known_ones() {
         let error = Family::parse("chess").unwrap_err();
-        assert_eq!(error.to_string(), "unknown family `chess`; known families: cards, two_turn, days, sort, rooms");
+        assert_eq!(
+            error.to_string(),
+            "unknown family `chess`; known families: cards, two_turn, days, sort, rooms, recipes"
+        );
     }
 }

@@ -4,11 +4,12 @@
 //! is a function of family, level and seed alone, now and in every later version: results name seeds.
 //!
 //! [`generate`] draws sizes by level. Where an exact size is wanted, each family has a builder: [`Cards`], [`Days`],
-//! [`Sort`], [`Rooms`]. [`solver`] solves problems from their text alone and so checks the generators.
+//! [`Sort`], [`Rooms`], [`Recipes`]. [`solver`] solves problems from their text alone and so checks the generators.
 
 mod cards;
 mod days;
 mod family;
+mod recipes;
 mod rooms;
 pub mod solver;
 mod sort;
@@ -18,6 +19,7 @@ use serde::{Deserialize, Serialize};
 pub use cards::Cards;
 pub use days::Days;
 pub use family::Family;
+pub use recipes::Recipes;
 pub use rooms::Rooms;
 pub use sort::Sort;
 
@@ -76,6 +78,7 @@ pub fn generate(family: Family, level: f64, seed: u64) -> Problem {
         Family::Days => Days::at(level).draw(&mut rng),
         Family::Sort => Sort::at(level).draw(&mut rng),
         Family::Rooms => Rooms::at(level).draw(&mut rng),
+        Family::Recipes => Recipes::at(level).draw(&mut rng),
     };
     Problem { family, level, seed, turns }
 }
@@ -124,6 +127,7 @@ fn rng(family: Family, seed: u64) -> Rng {
         Family::Days => 3,
         Family::Sort => 4,
         Family::Rooms => 5,
+        Family::Recipes => 6,
     };
     Rng::stream(seed, stream)
 }

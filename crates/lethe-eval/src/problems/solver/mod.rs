@@ -6,6 +6,7 @@
 mod cards;
 mod days;
 mod reader;
+mod recipes;
 mod rooms;
 mod sort;
 
@@ -90,6 +91,7 @@ pub(crate) fn solve_and_note(family: Family, questions: &[&str]) -> Result<Vec<(
             Family::Days => days::solve(reader, &mut pen),
             Family::Sort => sort::solve(reader, &mut pen),
             Family::Rooms => rooms::solve(reader, &mut pen),
+            Family::Recipes => recipes::solve(reader, &mut pen),
         };
         solved.map_err(|source| VerifyError::Question { turn, source })?;
         turns.push(pen.done(question));
