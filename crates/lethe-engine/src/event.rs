@@ -42,7 +42,8 @@ pub enum Event {
         /// Positions whose slots are gone, ascending.
         positions: Vec<u32>,
     },
-    /// How full the layers are, after every step to a position divisible by eight, for requests that asked for it.
+    /// How full the layers are, before their rounds, for requests that asked for it: after the prompt and after steps of the answer
+    /// but the last, where the position is divisible by eight.
     Levels(Box<Levels>),
     /// The turn ended as it should.
     Finished(Box<Finished>),

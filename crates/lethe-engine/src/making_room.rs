@@ -130,8 +130,8 @@ impl<B: Backend> Core<B> {
         }
     }
 
-    /// While the pool is short, cuts elastic sequences to three quarters of what they held when that began, and again with
-    /// every [`PATIENCE`] steps of it.
+    /// While the pool is short, cuts the layers of elastic sequences to three quarters of what they held beyond their pinned
+    /// slots when that began, and again with every [`PATIENCE`] steps of it.
     pub(crate) fn relieve(&mut self) {
         if !self.running.iter().any(|s| s.elastic) {
             return;
@@ -145,13 +145,14 @@ impl<B: Backend> Core<B> {
             if !self.short {
                 seq.tight = None;
             } else if seq.elastic && !seq.turn.prefilling() {
-                let (cap, since) = match seq.tight {
-                    Some((cap, steps)) if steps < PATIENCE => (cap, steps + 1),
-                    Some((cap, _)) => (cap / 4 * 3, 0),
-                    None => (seq.slots() / 4 * 3, 0),
-                };
-                seq.tight = Some((cap, since));
-                match rounds::tighten(seq, &self.model.decoder, &mut self.kv, &mut self.rounds, cap) {
+                match &mut seq.tight {
+                    Some(tight) if tight.steps < PATIENCE => tight.steps += 1,
+                    tight => {
+                        let before = tight.take().map(|tight| tight.caps);
+                        seq.tighten(before);
+                    }
+                }
+                match rounds::tighten(seq, &self.model.decoder, &mut self.kv, &mut self.rounds) {
                     Ok(rounds) if rounds > 0 => seq.trim(self.options.head_room),
                     Ok(_) => {}
                     Err(why) => self.ended.push(Ending { seq: i, how: Err(Failure::Cache(why)) }),

@@ -103,8 +103,9 @@ fn tell_levels(seq: &mut Sequence) {
     (seq.sink)(Event::Levels(Box::new(Levels { position: seq.position, slots, hoyer, bytes })));
 }
 
-/// Cuts every layer that holds a page more than `cap`, and than its last round left, down to it as far as the policy will.
-/// Returns how many dropped something.
+/// Cuts every layer that holds a page more than it may while the pool is short ([`Sequence::tight`]), as far as the policy will.
+/// For the policy that is no round: when its next one is due does not change, so that its bound holds. Returns how many
+/// layers dropped something.
 ///
 /// # Errors
 /// See [`run`].
@@ -113,16 +114,21 @@ pub(crate) fn tighten<B: Backend>(
     decoder: &Decoder<B>,
     kv: &mut B::Kv,
     scratch: &mut RoundScratch,
-    cap: usize,
 ) -> Result<usize, String> {
+    let Some(mut tight) = seq.tight.take() else { return Ok(0) };
     let mut rounds = 0;
-    for layer in 0..seq.states.len() {
-        if layer_len(seq.cache(), layer) >= cap.max(seq.states[layer].left) + PAGE_SLOTS {
+    for (layer, cap) in tight.caps.iter_mut().enumerate() {
+        if layer_len(seq.cache(), layer) >= *cap + PAGE_SLOTS {
             let RoundScratch { policy: work, sights, .. } = scratch;
-            let dropped = cut(seq, decoder, kv, work, sights, layer, Some(cap))?;
+            let before = seq.states[layer];
+            let dropped = cut(seq, decoder, kv, work, sights, layer, Some(*cap))?;
+            seq.states[layer] = LayerState { round: seq.states[layer].round, ..before };
+            // what the policy will not drop is not asked of it at every step
+            *cap = (*cap).max(layer_len(seq.cache(), layer));
             rounds += usize::from(dropped > 0);
         }
     }
+    seq.tight = Some(tight);
     seq.stats.tightened += rounds;
     Ok(rounds)
 }

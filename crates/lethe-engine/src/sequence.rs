@@ -104,6 +104,15 @@ pub(crate) fn layer_len(cache: &SeqCache, layer: usize) -> usize {
     (0..cache.shape().kv_heads).map(|h| cache.len(layer, h)).max().unwrap_or(0)
 }
 
+/// How far a sequence gives way.
+#[derive(Debug)]
+pub(crate) struct Tight {
+    /// Slots of each layer. `[layers]`
+    pub(crate) caps: Vec<usize>,
+    /// For how many steps so far.
+    pub(crate) steps: usize,
+}
+
 /// A sequence and everything that is its own.
 pub(crate) struct Sequence {
     pub(crate) id: u64,
@@ -121,8 +130,8 @@ pub(crate) struct Sequence {
     pub(crate) trace: bool,
     /// Tells now and then how full its layers are.
     pub(crate) levels: bool,
-    /// While the pool is short: what an elastic sequence is cut to, and for how many steps so far.
-    pub(crate) tight: Option<(usize, usize)>,
+    /// While the pool is short: what an elastic sequence is cut to.
+    pub(crate) tight: Option<Tight>,
     /// `None` while it waits for admission.
     pub(crate) cache: Option<SeqCache>,
     /// The cache outside the pool, where it had to make room.
@@ -228,6 +237,17 @@ impl Sequence {
     /// See [`Sequence::cache`].
     pub(crate) fn cache_mut(&mut self) -> &mut SeqCache {
         self.cache.as_mut().expect("only admitted sequences run")
+    }
+
+    /// Lets every layer go to three quarters of what it has beyond its pinned slots: of `slots`, or of what it holds.
+    pub(crate) fn tighten(&mut self, slots: Option<Vec<usize>>) {
+        let cache = self.cache();
+        let mut caps = slots.unwrap_or_else(|| (0..self.states.len()).map(|layer| layer_len(cache, layer)).collect());
+        for (layer, cap) in caps.iter_mut().enumerate() {
+            let pinned = cache.pins(layer, 0);
+            *cap = pinned + cap.saturating_sub(pinned) / 4 * 3;
+        }
+        self.tight = Some(Tight { caps, steps: 0 });
     }
 
     /// Slots of its longest layer, in the pool or outside.

@@ -89,6 +89,8 @@ fn a_seed_means_the_same_problem_for_ever() {
         (Family::Sort, 0.5, 4, 0x6162_38CC_6448_FC8B),
         (Family::Rooms, 0.5, 5, 0xFCAD_DB8A_F6AF_AA5C),
         (Family::Rooms, 1.0, u64::MAX, 0xAEFC_DE48_6AC8_FF9D),
+        (Family::Recipes, 0.5, 6, 0x03EF_0B48_0C0B_81E9),
+        (Family::Recipes, 1.0, 7, 0xA4E1_D06D_FE96_6AEE),
     ];
     let found = pinned.map(|(family, level, seed, _)| (family, level, seed, text_hash(&generate(family, level, seed))));
     assert_eq!(found, pinned);
@@ -314,6 +316,11 @@ fn unreadable_questions_say_where() {
             Family::Recipes,
             "Pie is egg plus jam. Egg is jam plus pie. Jam costs 3. What does pie cost?",
             "turn 0: the question has no solution: pie is made of itself",
+        ),
+        (
+            Family::Recipes,
+            "Pie is egg plus egg. Egg costs 9. Egg costs 8. What does pie cost?",
+            "turn 0: the question has no solution: what egg costs is said twice",
         ),
         (
             Family::Recipes,

@@ -169,9 +169,11 @@ impl<T: Baseline> Policy for T {
 
     fn keep(&self, view: &View<'_>, cap: Option<usize>, state: LayerState, scratch: &mut Scratch) -> LayerState {
         let (quota, pinned) = (self.quota(), view.pinned_slots());
+        let own = self.share(view.layer, quota.budget.beyond(pinned));
         let beyond = match cap {
-            Some(cap) => Budget::Cap(cap).beyond(pinned),
-            None => self.share(view.layer, quota.budget.beyond(pinned)),
+            // where it must give way further than its share: sinks and the newest stay in any case
+            Some(cap) => Budget::Cap(cap).beyond(pinned).max(self.least(quota.sinks).min(own)),
+            None => own,
         };
         self.rank(view, beyond, state, scratch);
         let enough = self.enough(view, beyond, scratch).min(beyond);

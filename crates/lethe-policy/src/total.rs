@@ -14,9 +14,7 @@ impl Total {
     /// Names all layers once they hold an interval more, or none.
     pub(crate) fn due(self, layers: &[LayerStatus], due: &mut Vec<usize>) {
         let held: usize = layers.iter().map(|layer| layer.n).sum();
-        // floors above the total leave more than it: growth counts from there, or every step would be a round
-        let left: usize = layers.iter().map(|layer| layer.state.left).sum();
-        if held >= self.slots.max(left).saturating_add(layers.len() * self.interval) {
+        if held >= self.slots.saturating_add(layers.len() * self.interval) {
             due.extend(0..layers.len());
         }
     }
@@ -27,7 +25,6 @@ impl Total {
         let layers = ask.layers.max(1);
         let most = self
             .slots
-            .max(ask.left_total)
             .saturating_add(layers.saturating_mul(self.interval))
             .saturating_add(layers - 1)
             .clamp(ask.start().saturating_mul(layers), ask.end().saturating_mul(layers));

@@ -7,8 +7,8 @@ use lethe_policy::PolicyError;
 
 const LAYERS: usize = 4;
 
-/// Runs of up to three turns under every kind of budget, prompt protection and attention. [`Run::turn`] asserts the
-/// bound after every step.
+/// Runs of up to three turns under every kind of budget, prompt protection and attention, some in a pool that is short now and
+/// then. [`Run::turn`] asserts the bound after every step.
 #[test]
 fn no_run_exceeds_its_bound() {
     let mut rng = Rng(1);
@@ -47,8 +47,9 @@ fn no_run_exceeds_its_bound() {
                 None => format!("{budget}:protect_prompt={protect}"),
             };
             let policy = policy(&text);
-            for shape in 0..4 {
+            for shape in 0..8 {
                 let mut run = Run::new(&*policy, LAYERS);
+                run.short = (shape >= 4).then_some(37);
                 for _ in 0..3 {
                     match run.turn(rng.below(1, 60), rng.below(0, 260), shape, &mut rng) {
                         Ok(_) => turns += 1,

@@ -27,7 +27,7 @@ pub(crate) struct Args {
     /// The question, in place of a generated problem
     #[arg(value_name = "QUESTION", conflicts_with_all = ["task", "level", "gold"])]
     question: Option<String>,
-    /// A generated problem (cards, two_turn, days, sort, rooms), drawn by --level and --seed; what it needs is known
+    /// A generated problem (cards, two_turn, days, sort, rooms, recipes), drawn by --level and --seed; what it needs is known
     #[arg(long, value_name = "FAMILY")]
     task: Option<Family>,
     /// How hard the problem is, 0 to 1

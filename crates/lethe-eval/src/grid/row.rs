@@ -63,8 +63,8 @@ pub struct Row {
     pub peak_bytes: u64,
     /// Mean over steps of the bytes held.
     pub mean_bytes: u64,
-    /// Bytes held when the first token came and after every [`EVERY`]th, or up to seven later, counted over all turns. Empty in
-    /// rows of older versions.
+    /// Bytes held when the first token came and after every [`EVERY`]th, or up to seven later, counted over all turns. Empty for
+    /// answers of a few tokens, and in rows of older versions.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub held_bytes: Vec<u64>,
     /// Rounds of each layer. `[layers]`

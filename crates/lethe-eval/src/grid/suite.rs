@@ -106,7 +106,7 @@ mod tests {
     #[test]
     fn every_family_has_problems_of_its_default_length() {
         let subject = Subject::embedded().unwrap();
-        for family in Family::LEARNED {
+        for family in Family::ALL {
             let suite = Suite::generated(&subject, family, Difficulty::of(family), 3, 7).unwrap();
             let more = Suite::generated(&subject, family, Difficulty::of(family), 4, 7).unwrap();
             let ids = |suite: &Suite| suite.questions.iter().map(|q| q.id.clone()).collect::<Vec<_>>();

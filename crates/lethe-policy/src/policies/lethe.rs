@@ -205,7 +205,8 @@ impl Lethe {
         }
         // a later prompt may push the floors over the total; every layer then keeps its floor
         let floors = if fits { 0 } else { unrecent.saturating_add(self.recents(floor, None)).saturating_mul(layers) };
-        Ok(Total { slots: total.max(floors), interval: self.interval }.bound(ask, unrecent))
+        let slots = total.max(floors).max(ask.left_total);
+        Ok(Total { slots, interval: self.interval }.bound(ask, unrecent))
     }
 }
 
@@ -283,7 +284,9 @@ impl Policy for Lethe {
 
     fn due(&self, layers: &[LayerStatus], due: &mut Vec<usize>) {
         if let Limit::Total(total, _) = self.limit {
-            return Total { slots: total, interval: self.interval }.due(layers, due);
+            // floors above the total leave more than it: growth counts from there, or every step would be a round
+            let left: usize = layers.iter().map(|layer| layer.state.left).sum();
+            return Total { slots: total.max(left), interval: self.interval }.due(layers, due);
         }
         let wants = |layer: &LayerStatus| {
             layer.n >= self.threshold(layer.pinned, layer.state)

@@ -170,6 +170,8 @@ pub(crate) struct Run<'a> {
     pub(crate) rounds: usize,
     /// Steps so far with a round in any layer.
     pub(crate) bursts: usize,
+    /// Every so many steps the layers have to give way.
+    pub(crate) short: Option<usize>,
 }
 
 /// First tokens that stay pinned under [`ProtectPrompt::Newest`].
@@ -180,7 +182,7 @@ impl<'a> Run<'a> {
         let sinks =
             policy.options().iter().find(|(key, _)| *key == "sinks").map_or(0, |(_, sinks)| sinks.parse().unwrap());
         let layers = vec![Layer { state: policy.start(), ..Layer::default() }; layers];
-        Run { policy, sinks, layers, scratch: Scratch::default(), next: 0, rounds: 0, bursts: 0 }
+        Run { policy, sinks, layers, scratch: Scratch::default(), next: 0, rounds: 0, bursts: 0, short: None }
     }
 
     /// A prompt and `max_tokens` more; layer `l` sees attention of shape `(l + shape) % 4`. Checks after every step that
@@ -225,8 +227,26 @@ impl<'a> Run<'a> {
                 self.policy
             );
             self.round();
+            if self.short.is_some_and(|every| step % every == every - 1) {
+                self.give_way();
+            }
         }
         Ok((bound, peak))
+    }
+
+    /// What an engine does while its pool is short: every layer is cut to three quarters of what it holds beyond the pinned
+    /// slots, which is no round of the policy's own.
+    fn give_way(&mut self) {
+        for index in 0..self.layers.len() {
+            let layer = &self.layers[index];
+            let (n, pinned) = (layer.positions.len(), layer.view(index).pinned_slots());
+            let sight = Sight::new(self.policy, &layer.positions);
+            let view = View { lanes: &[sight.lane()], ..layer.view(index) };
+            self.scratch.scores.clear();
+            self.policy.keep(&view, Some(pinned + (n - pinned) / 4 * 3), layer.state, &mut self.scratch);
+            assert_kept(&self.layers[index], self.sinks, &self.scratch.keep);
+            self.layers[index].retain(&self.scratch.keep);
+        }
     }
 
     fn feed(&mut self, tokens: usize, pin: bool, shape: usize, rng: &mut Rng) {

@@ -21,6 +21,9 @@ pub(super) fn solve(mut reader: Reader<'_>, pen: &mut Pen) -> Result<(), SolveEr
     let mut prices: HashMap<String, Fact<i64>> = HashMap::new();
     while !reader.eat("What does ") {
         let food = reader.word()?.value.to_ascii_lowercase();
+        if recipes.contains_key(&food) || prices.contains_key(&food) {
+            return senseless(format!("what {food} costs is said twice"));
+        }
         if reader.eat(" costs ") {
             prices.insert(food, reader.number()?);
         } else {
