@@ -18,7 +18,7 @@ use crate::logprobs;
 use crate::repetition::Repetition;
 use crate::request::{Generation, SubmitError};
 use crate::sampling::Sampler;
-use crate::sequence::{Sequence, Turn};
+use crate::sequence::{Sequence, Turn, layer_len};
 use crate::thinking::Watch;
 
 impl<B: Backend> Core<B> {
@@ -115,10 +115,16 @@ impl<B: Backend> Core<B> {
             false => (0, 0),
             true => (seq.slots(), (0..self.context.layers).map(pins).max().unwrap_or(0)),
         };
+        let slots = |l| match (&seq.cache, &seq.stored) {
+            (Some(c), _) => layer_len(c, l),
+            (None, Some(s)) => (0..self.shape().kv_heads).map(|h| s.cache.positions(l, h).len()).max().unwrap_or(0),
+            (None, None) => 0,
+        };
         let new_pins = if protect == ProtectPrompt::None { 0 } else { turn.prompt_tokens() };
         let ask = Ask {
             layers: self.context.layers,
             present,
+            present_total: if past { (0..self.context.layers).map(slots).sum() } else { 0 },
             prompt: turn.feed.len(),
             pinned: pins + new_pins,
             // A first prompt that is pinned covers the sinks, or the policy counts what it lacks. In later turns the first

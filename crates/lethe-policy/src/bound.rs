@@ -7,6 +7,8 @@ pub struct Ask {
     pub layers: usize,
     /// Slots the longest layer holds already, from earlier turns or a prefix hit.
     pub present: usize,
+    /// The slots that all layers hold already, in sum; 0 stands for `present` in each.
+    pub present_total: usize,
     /// Tokens of the new prompt that are not among them.
     pub prompt: usize,
     /// Pinned slots of a layer once the prompt is in.
@@ -34,6 +36,18 @@ impl Ask {
     /// Slots of a layer once the prompt is in and before its round: no budget holds earlier.
     pub fn start(&self) -> usize {
         self.present.saturating_add(self.prompt)
+    }
+
+    /// As [`Ask::start`], of all layers in sum.
+    pub fn start_total(&self) -> usize {
+        let present =
+            if self.present_total > 0 { self.present_total } else { self.present.saturating_mul(self.layers) };
+        present.saturating_add(self.prompt.saturating_mul(self.layers))
+    }
+
+    /// As [`Ask::end`], of all layers in sum.
+    pub fn end_total(&self) -> usize {
+        self.start_total().saturating_add(self.max_tokens.saturating_mul(self.layers))
     }
 
     /// Slots of a layer in which nothing is ever dropped.
@@ -71,6 +85,14 @@ mod tests {
         assert_eq!(ask(10, 0).sinks_beyond(4), 0);
         assert_eq!(ask(10, 2).sinks_beyond(4), 2);
         assert_eq!(ask(10, usize::MAX).sinks_beyond(4), 4);
+    }
+
+    #[test]
+    fn layers_may_hold_less_than_the_longest() {
+        let even = Ask { layers: 3, present: 5, prompt: 10, max_tokens: 20, ..Ask::default() };
+        assert_eq!((even.start_total(), even.end_total()), (45, 105));
+        let uneven = Ask { present_total: 9, ..even };
+        assert_eq!((uneven.start_total(), uneven.end_total()), (39, 99));
     }
 
     #[test]

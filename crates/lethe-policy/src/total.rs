@@ -27,7 +27,7 @@ impl Total {
             .slots
             .saturating_add(layers.saturating_mul(self.interval))
             .saturating_add(layers - 1)
-            .clamp(ask.start().saturating_mul(layers), ask.end().saturating_mul(layers));
+            .clamp(ask.start_total(), ask.end_total());
         let others = least.saturating_mul(layers - 1);
         Bound { per_layer: most.saturating_sub(others).clamp(ask.start(), ask.end()), total: most }
     }

@@ -194,6 +194,7 @@ fn conflicts_and_gaps_name_both_sides() {
 const ASK: Ask = Ask {
     layers: 4,
     present: 0,
+    present_total: 0,
     prompt: 100,
     pinned: 100,
     unpinned_sinks: 0,
@@ -222,6 +223,15 @@ fn bounds_by_hand() {
     assert_eq!(bound("random:budget=50", Ask { present: 300, pinned: 100, ..ASK }), even(400));
     let long = Ask { max_tokens: 5000, ..ASK };
     assert_eq!(bound("lethe:total=2000,interval=10", long), Bound { per_layer: 2043 - 3 * 100, total: 2043 });
+    let shared = "lethe+:budget=64,interval=16";
+    assert_eq!(bound(shared, ASK), Bound { per_layer: 723 - 3 * 100, total: 4 * (100 + 64 + 16) + 3 });
+    let uneven = Ask { present: 300, present_total: 500, ..ASK };
+    assert_eq!(bound(shared, uneven).total, 500 + 4 * 100, "a prompt is held whole");
+    assert_eq!(
+        bound(shared, Ask { left: 300, left_total: 600, ..ASK }).total,
+        723,
+        "its rounds do not wait for what was left"
+    );
 }
 
 #[test]

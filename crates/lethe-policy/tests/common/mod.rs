@@ -205,6 +205,7 @@ impl<'a> Run<'a> {
         let ask = Ask {
             layers: self.layers.len(),
             present: self.layers.iter().map(|layer| layer.positions.len()).max().unwrap_or(0),
+            present_total: self.layers.iter().map(|layer| layer.positions.len()).sum(),
             prompt,
             pinned,
             unpinned_sinks: marks.take(self.sinks).filter(|pinned| !pinned).count(),
