@@ -18,7 +18,7 @@ use crate::logprobs;
 use crate::repetition::Repetition;
 use crate::request::{Generation, SubmitError};
 use crate::sampling::Sampler;
-use crate::sequence::{Sequence, Turn, layer_len};
+use crate::sequence::{Sequence, Turn};
 use crate::thinking::Watch;
 
 impl<B: Backend> Core<B> {
@@ -111,20 +111,14 @@ impl<B: Backend> Core<B> {
             (None, Some(s), _) => s.cache.pins(l, 0),
             (None, None, _) => 0,
         };
-        let (present, pins) = match past {
-            false => (0, 0),
-            true => (seq.slots(), (0..self.context.layers).map(pins).max().unwrap_or(0)),
-        };
-        let slots = |l| match (&seq.cache, &seq.stored) {
-            (Some(c), _) => layer_len(c, l),
-            (None, Some(s)) => (0..self.shape().kv_heads).map(|h| s.cache.positions(l, h).len()).max().unwrap_or(0),
-            (None, None) => 0,
-        };
+        let layers = 0..if past { self.context.layers } else { 0 }; // of which anything counts
+        let slots = |l| seq.slots(l);
+        let pins = layers.clone().map(pins).max().unwrap_or(0);
         let new_pins = if protect == ProtectPrompt::None { 0 } else { turn.prompt_tokens() };
         let ask = Ask {
             layers: self.context.layers,
-            present,
-            present_total: if past { (0..self.context.layers).map(slots).sum() } else { 0 },
+            present: layers.clone().map(slots).max().unwrap_or(0),
+            present_total: layers.map(slots).sum(),
             prompt: turn.feed.len(),
             pinned: pins + new_pins,
             // A first prompt that is pinned covers the sinks, or the policy counts what it lacks. In later turns the first

@@ -250,10 +250,13 @@ impl Sequence {
         self.tight = Some(Tight { caps, steps: 0 });
     }
 
-    /// Slots of its longest layer, in the pool or outside.
-    pub(crate) fn slots(&self) -> usize {
-        let stored = || self.stored.as_ref().map_or(0, |s| s.cache.max_len());
-        self.cache.as_ref().map_or_else(stored, SeqCache::max_len)
+    /// Slots of the longest lane of a layer, in the pool or outside.
+    pub(crate) fn slots(&self, layer: usize) -> usize {
+        match (&self.cache, &self.stored) {
+            (Some(cache), _) => layer_len(cache, layer),
+            (None, Some(stored)) => stored.cache.layer_len(layer),
+            (None, None) => 0,
+        }
     }
 
     /// The first `tokens` tokens of a new prompt are in the cache: the prefix cache had them.

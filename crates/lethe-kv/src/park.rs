@@ -57,9 +57,10 @@ impl ParkedCache {
         self.layers.iter().map(whole).sum::<usize>() - self.pages
     }
 
-    /// Slots of the longest lane of any layer.
-    pub fn max_len(&self) -> usize {
-        track::max_len(&self.layers)
+    /// Slots of the longest lane of a layer.
+    pub fn layer_len(&self, layer: usize) -> usize {
+        let layer = &self.layers[layer];
+        (0..layer.tables.len()).map(|lane| layer.len(lane)).max().unwrap_or(0)
     }
 
     /// As [`SeqCache::pristine`].
