@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from tokenizers import Tokenizer
+from tokenizers import Tokenizer, pre_tokenizers
 from torch import Tensor
 
 from .model import Shape
@@ -16,6 +16,7 @@ from .tokenizer import MARKS
 class Base:
     """Where a run starts from, instead of from wired weights."""
 
+    name: str
     shape: Shape
     tokenizer: Tokenizer
     weights: dict[str, Tensor]  # by the names of `Reasoner`
@@ -31,19 +32,30 @@ def load(path: Path, max_positions: int) -> Base:
     place = {"pretrained_model_name_or_path": path}
     if path.is_file():
         place = {"pretrained_model_name_or_path": path.parent, "gguf_file": path.name}
-    loaded = AutoModelForCausalLM.from_pretrained(**place, dtype="float32")
+    try:
+        loaded, said = AutoModelForCausalLM.from_pretrained(**place, dtype="float32", output_loading_info=True)
+    except (OSError, RuntimeError, ValueError) as error:
+        raise ValueError(f"{path}: cannot be read: {error}") from error
     config = loaded.config
+    if config.model_type not in ("llama", "qwen3"):
+        raise ValueError(f"{path}: cannot be taught: its architecture is {config.model_type}, not llama or qwen3")
+    if missing := sorted(set(said["missing_keys"]) - {"lm_head.weight"}):
+        raise ValueError(f"{path}: {len(missing)} weights are missing, {missing[0]} first")
     rope = config.rope_parameters
     refused = {
-        f"architecture {config.model_type}": config.model_type not in ("llama", "qwen3"),
         "output embeddings of their own": not config.tie_word_embeddings,
         "biases in attention": config.attention_bias,
+        "biases in SwiGLU": getattr(config, "mlp_bias", False),
+        f"activation {config.hidden_act}": config.hidden_act != "silu",
+        "a sliding window": getattr(config, "use_sliding_window", False),
         f"rotation of type {rope['rope_type']}": rope["rope_type"] != "default",
         f"only {config.max_position_embeddings} positions": config.max_position_embeddings < max_positions,
     }
     if any(refused.values()):
         raise ValueError(f"{path}: cannot be taught: {', '.join(what for what, so in refused.items() if so)}")
     tokenizer = AutoTokenizer.from_pretrained(**place).backend_tokenizer
+    if path.is_file():
+        _digits_apart(tokenizer, path)
     missing = [mark for mark in MARKS[:3] if tokenizer.token_to_id(mark) is None]
     if missing:
         raise ValueError(f"{path}: its vocabulary has no {', '.join(missing)}")
@@ -63,4 +75,14 @@ def load(path: Path, max_positions: int) -> Base:
     weights = {
         name.removeprefix("model."): weight for name, weight in loaded.state_dict().items() if "lm_head" not in name
     }
-    return Base(shape, tokenizer, weights)
+    return Base(path.stem if path.is_file() else path.resolve().name, shape, tokenizer, weights)
+
+
+def _digits_apart(tokenizer: Tokenizer, path: Path) -> None:
+    """`transformers` does not read from a GGUF file that SmolLM's tokenizer takes digits apart first."""
+    from gguf import GGUFReader
+
+    field = GGUFReader(path).get_field("tokenizer.ggml.pre")
+    if field and field.contents() == "smollm":
+        digits = pre_tokenizers.Digits(individual_digits=True)
+        tokenizer.pre_tokenizer = pre_tokenizers.Sequence([digits, pre_tokenizers.ByteLevel(add_prefix_space=False)])

@@ -1,7 +1,9 @@
 """Where a run stands, in one file."""
 
 import os
+import struct
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -12,7 +14,10 @@ NAME = "checkpoint.pt"
 def write(folder: Path, state: dict[str, Any]) -> None:
     """Replaces the checkpoint at once, so that a run cut off while it writes still has the one before."""
     fresh = folder / f"{NAME}.new"
-    torch.save(state, fresh)
+    with fresh.open("wb") as file:
+        torch.save(state, file)
+        file.flush()
+        os.fsync(file.fileno())
     os.replace(fresh, folder / NAME)
 
 
@@ -21,4 +26,7 @@ def read(folder: Path, device: torch.device) -> dict[str, Any]:
     path = folder / NAME
     if not path.exists():
         raise FileNotFoundError(f"{path} does not exist: begin without --resume")
-    return torch.load(path, map_location=device, weights_only=True)
+    try:
+        return torch.load(path, map_location=device, weights_only=True)
+    except (EOFError, RuntimeError, UnpicklingError, struct.error, ValueError) as error:
+        raise ValueError(f"{path} is no checkpoint, or a broken one: {error}") from error

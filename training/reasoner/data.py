@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from random import Random
+from threading import Thread
 
 import numpy as np
 from tokenizers import Tokenizer
@@ -17,7 +20,7 @@ from .presets import Preset
 from .tasks import draw
 from .tokenizer import encode
 
-POOL = 131_072  # tokens drawn together, sorted by length and cut into batches
+POOL = 16  # batches drawn together, sorted by length and then cut
 TRIES = 2000  # to draw a problem that is not too long
 NOTHING = -1  # a target that is not learned
 KINDS = [*SHARES, "drills"]
@@ -41,9 +44,14 @@ class Example:
     learned: list[bool]
 
 
+def pool_tokens(preset: Preset) -> int:
+    """Tokens of a pool."""
+    return POOL * preset.batch
+
+
 def pools(preset: Preset) -> int:
     """How many pools a run has."""
-    return max(1, round(preset.tokens / POOL))
+    return max(1, round(preset.tokens / pool_tokens(preset)))
 
 
 class Source:
@@ -80,7 +88,7 @@ class Source:
         have = {kind: rng.uniform(0, 1024) for kind in shares}
         most = int(self.preset.longest * now.longest)
         examples, total, refused = [], 0, 0
-        while total < POOL:
+        while total < pool_tokens(self.preset):
             kind = min(shares, key=lambda kind: have[kind] / shares[kind])
             if kind == "drills":
                 ids, learned = self.drills.draw(rng)
@@ -125,18 +133,31 @@ def stream(preset: Preset, seed: int, tokenizer: Tokenizer, start: int) -> Itera
     if preset.workers == 0:
         yield from map(Source(preset, seed, tokenizer).pool, indices)
         return
-    with ProcessPoolExecutor(preset.workers, get_context("spawn"), _begin, (preset, seed, tokenizer)) as workers:
+    workers = ProcessPoolExecutor(preset.workers, get_context("spawn"), _begin, (preset, seed, tokenizer))
+    try:
         ahead = 2 * preset.workers
         waiting = [workers.submit(_pool, index) for index in indices[:ahead]]
         for index in indices:
             yield waiting.pop(0).result()
             if index + ahead < indices.stop:
                 waiting.append(workers.submit(_pool, index + ahead))
+    finally:
+        workers.shutdown(cancel_futures=True)
 
 
 def _begin(preset: Preset, seed: int, tokenizer: Tokenizer) -> None:
     global _source
     _source = Source(preset, seed, tokenizer)
+    # Ctrl-C is for the run, which ends its workers; a run that is killed takes them along.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    Thread(target=_end_with_the_run, daemon=True).start()
+
+
+def _end_with_the_run() -> None:
+    parent = parent_process()
+    if parent:
+        parent.join()
+        os._exit(1)
 
 
 def _pool(index: int) -> list[Batch]:

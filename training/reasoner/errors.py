@@ -5,9 +5,10 @@ import re
 # Where the right text stands when the two part, by the end of its line so far. The first that fits names the kind.
 KINDS = {
     "cards": [
-        (r"Move \d* ?$|Move \d+ of $", "count"),
+        (r"^$|Move \d* ?$|Move \d+ of $", "count"),
         (r"Move \d+ of \d+\. [^.]*$", "card"),
         (r"= $", "sum"),
+        (r"\d [-+] $", "amount"),
         (r" is $", "parity"),
         (r"so card $", "branch"),
         (r"\. \w+( \d+ [-+] )?$|, \w+ (\d+ [-+] )?$|[.,] \w* ?$", "holding"),
@@ -22,11 +23,12 @@ KINDS = {
     ],
     "sort": [(r"Smallest $", "smallest"), (r"; left [\d ]*$", "left"), (r"; sorted [\d ]*$", "sorted")],
     "rooms": [
-        (r"doors to [\d ]*$", "doors"),
-        (r"\d $", "seen or new"),
-        (r"I go to $", "choice"),
-        (r"from $|Back to $", "way back"),
         (r"Trace back: .*$", "trace"),
+        (r"doors to [\d ]*$|doors to [\d ]*\. $|(new|seen), $", "doors"),
+        (r"[.,] \d+ $", "seen or new"),
+        (r"(new|seen)\. $|I go to $", "choice"),
+        (r"from $|Back to $|Dead end", "way back"),
+        (r"^$|^Room ?\d* ?$", "room"),
     ],
     "recipes": [
         (r" is (\w+ plus )?$", "recipe"),

@@ -5,73 +5,126 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 
 from tokenizers import Tokenizer
 
 from .errors import kind_of
 from .generate import generate
 from .model import Reasoner
+from .presets import Preset
 from .statistics import wilson
 from .tasks import FAMILIES, Problem, answer_of, ask, problem
+from .tasks.cards import most_moves
 from .tokenizer import encode
 
 FIRST_SEED = 1_000_000_000  # training draws from streams of other names
 SLOTS = 65_536  # of the cache at a time, which bounds memory
+SPARE = 16  # tokens of a reply beyond the right one's; whoever needs more is wrong
 # Up to 20 moves, and up to 2 x 10: what the model has to know. The other families at their full difficulty.
 LEVELS = {"cards": 0.68, "two_turn": 0.68}
-# Exact sizes of long problems, about 1,500 tokens and more.
-LONG = {"cards": 32, "two_turn": 15}
-LENGTHS = (128, 256, 512, 1024, 1536, 2048, 3072, 4096)
+# What the first embedded model was asked: as many of each level.
+FIRST_LEVELS = {"two_turn": (0.4,), **dict.fromkeys(("cards", "days", "sort", "rooms"), (0.1, 0.3, 0.5, 0.8))}
+AT_LEAST = 50  # problems of a group by length
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A problem, and what it is asked for: `main`, `long`, or `first`, which compares with the first embedded model."""
+
+    key: str
+    group: str
+    problem: Problem
 
 
 @dataclass(frozen=True)
 class Result:
     """One problem and what became of it."""
 
+    key: str
     family: str
-    long: bool
+    group: str
+    level: float
     tokens: int  # of the right conversation
     right: bool
     flawless: bool  # to the letter, thinking included
     error: str  # of a wrong reply; empty if right
 
 
-def problems(count: int, seed: int = FIRST_SEED) -> list[tuple[Problem, bool]]:
-    """`count` problems a family over its levels, and as many long ones of those families that have them."""
+@dataclass
+class Known:
+    """Results that are there already, and where new ones are told."""
+
+    results: dict[str, Result] = field(default_factory=dict)  # by key
+    note: Callable[[Result], None] = lambda result: None
+
+
+def problems(count: int, preset: Preset, tokenizer: Tokenizer) -> list[Asked]:
+    """`count` problems a family, their levels spread evenly from the easiest to the hardest; beyond those as many long
+    ones of cards and a third of the other families, up to the longest that the preset trains; and those that compare
+    with the first model, if the preset starts from scratch."""
     drawn = []
+
+    def add(group: str, family: str, level: float, size: int | None = None) -> None:
+        place = len(drawn)
+        asked = problem(family, level, FIRST_SEED + place, size)
+        drawn.append(Asked(f"{place}-{group}-{family}-{level:.4f}", group, asked))
+
     for family in FAMILIES:
         for i in range(count):
-            level = LEVELS.get(family, 1.0) * (i + 0.5) / count
-            drawn.append((problem(family, level, seed + i), False))
-    for family, size in LONG.items():
-        drawn += [(problem(family, 1.0, seed + count + i, size), True) for i in range(count)]
-    return drawn
+            add("main", family, LEVELS.get(family, 1.0) * (i + 0.5) / count)
+    for family in FAMILIES:
+        sizes = _long_sizes(family, preset)
+        some = count if sizes else max(1, count // 3)
+        for i in range(some):
+            if sizes:
+                add("long", family, 1.0, sizes[i * len(sizes) // some])
+            else:
+                add("long", family, 1.0 + (preset.stretch - 1.0) * (i + 0.5) / some)
+    if not preset.base:
+        for family, levels in FIRST_LEVELS.items():
+            for i in range(max(1, count // 3)):
+                add("first", family, levels[i % len(levels)])
+    most = min(preset.longest, preset.max_positions - 2 * SPARE)
+    return [asked for asked in drawn if len(encode(tokenizer, asked.problem.turns)[0]) <= most]
+
+
+def _long_sizes(family: str, preset: Preset) -> list[int]:
+    """Moves a turn, four numbers of them from what is asked in any case to the most that training draws."""
+    turns = {"cards": 1, "two_turn": 2}.get(family)
+    if turns is None:
+        return []
+    low, high = most_moves(LEVELS[family], turns), most_moves(preset.stretch, turns)
+    return sorted({low + (high - low) * k // 4 for k in range(1, 5)})
 
 
 def evaluate(
     model: Reasoner,
     tokenizer: Tokenizer,
-    drawn: list[tuple[Problem, bool]],
+    drawn: list[Asked],
     report: Callable[[str], None] = lambda text: None,
+    known: Known | None = None,
 ) -> list[Result]:
     """Asks every turn of every problem, with the model's own replies before it; right is who gets all turns right."""
+    known = known or Known()
     ends = {tokenizer.token_to_id("<|im_end|>"), tokenizer.token_to_id("<|endoftext|>")}
-    lengths = [len(encode(tokenizer, asked.turns)[0]) for asked, _ in drawn]
+    lengths = [len(encode(tokenizer, asked.problem.turns)[0]) for asked in drawn]
     # Alike in length, so that a batch ends together.
-    order = sorted(range(len(drawn)), key=lambda i: lengths[i])
-    results: dict[int, Result] = {}
-    began, said = time.monotonic(), time.monotonic()
+    order = sorted((i for i, asked in enumerate(drawn) if asked.key not in known.results), key=lambda i: lengths[i])
+    began = said = time.monotonic()
+    work, done = sum(lengths[i] for i in order), 0
     while order:
         count = max(1, min(len(order), SLOTS // lengths[order[-1]]))
         batch, order = order[-count:], order[:-count]
-        for i, replies in zip(batch, _ask(model, tokenizer, [drawn[i][0] for i in batch], ends)):
-            results[i] = _judge(*drawn[i], lengths[i], replies)
+        for i, replies in zip(batch, _ask(model, tokenizer, [drawn[i].problem for i in batch], ends)):
+            known.results[drawn[i].key] = result = _judge(drawn[i], lengths[i], replies)
+            known.note(result)
+        done += sum(lengths[i] for i in batch)
         if time.monotonic() - said > 20:
             said = time.monotonic()
-            left = (said - began) / len(results) * len(order) / 60
-            report(f"evaluation: {len(results)} of {len(drawn)}, about {left:.0f} min left")
-    return [results[i] for i in range(len(drawn))]
+            left = (said - began) * (work - done) / done / 60
+            report(f"evaluation: {len(known.results)} of {len(drawn)}, about {left:.0f} min left")
+    return [known.results[asked.key] for asked in drawn]
 
 
 def _ask(model: Reasoner, tokenizer: Tokenizer, batch: list[Problem], ends: set[int]) -> list[list[str]]:
@@ -85,41 +138,55 @@ def _ask(model: Reasoner, tokenizer: Tokenizer, batch: list[Problem], ends: set[
             text = "\n" * (turn > 0) + ask(batch[row].turns[turn].question)
             talks[row] += tokenizer.encode(text, add_special_tokens=False).ids
             reply = batch[row].turns[turn].reply()
-            # A little more than the right reply wants: whoever needs more is wrong.
-            limits.append(len(tokenizer.encode(reply, add_special_tokens=False).ids) + 16)
+            limits.append(len(tokenizer.encode(reply, add_special_tokens=False).ids) + SPARE)
         for row, ids in zip(rows, generate(model, [talks[row] for row in rows], limits, ends)):
             replies[row].append(tokenizer.decode(ids, skip_special_tokens=False))
             talks[row] += ids
     return replies
 
 
-def _judge(asked: Problem, long: bool, tokens: int, replies: list[str]) -> Result:
+def _judge(asked: Asked, tokens: int, replies: list[str]) -> Result:
+    family = asked.problem.family
     right = flawless = True
     error = ""
-    for turn, reply in zip(asked.turns, replies):
+    for turn, reply in zip(asked.problem.turns, replies):
         flawless = flawless and reply == turn.reply() + "<|im_end|>"
         if right and answer_of(reply) != turn.answer:
-            right, error = False, kind_of(asked.family, turn.thinking, turn.answer, reply)
-    return Result(asked.family, long, tokens, right, flawless, error)
+            right, error = False, kind_of(family, turn.thinking, turn.answer, reply)
+    return Result(asked.key, family, asked.group, asked.problem.level, tokens, right, flawless, error)
 
 
 def summary(results: list[Result]) -> dict:
-    """Counts by family, by length and by kind of error, and the longest length that is right nine times in ten."""
-    families, errors = {}, {}
+    """Counts by family, by length and by kind of error, and of the problems that the first model was asked."""
+    families, errors, lengths, first = {}, {}, {}, {}
     for family in FAMILIES:
-        for long in (False, True):
-            some = [result for result in results if result.family == family and result.long == long]
+        of = {group: [r for r in results if r.family == family and r.group == group] for group in ("main", "long")}
+        for group, some in of.items():
             if some:
-                name = f"{family}, long" if long else family
+                name = f"{family}, long" if group == "long" else family
                 families[name] = _count(some)
-                errors[name] = dict(Counter(result.error for result in some if result.error).most_common())
-    lengths = {}
-    for family in FAMILIES:
-        for low, high in zip((0, *LENGTHS), LENGTHS):
-            some = [r for r in results if r.family == family and low < r.tokens <= high]
-            if some:
-                lengths.setdefault(family, {})[f"{low + 1} to {high}"] = _count(some)
-    return {"families": families, "lengths": lengths, "errors": errors, "results": [asdict(r) for r in results]}
+                errors[name] = dict(Counter(r.error for r in some if r.error).most_common())
+        middle = LEVELS.get(family, 1.0) / 2
+        if upper := [r for r in of["main"] if r.level >= middle]:
+            families[family]["upper_half"] = _count(upper)
+        lengths[family] = by_length(of["main"] + of["long"])
+        if compared := [r for r in results if r.family == family and r.group == "first"]:
+            first[family] = _count(compared)
+    return {
+        "families": families,
+        "lengths": lengths,
+        "errors": errors,
+        "first": first,
+        "results": [asdict(r) for r in results],
+    }
+
+
+def by_length(results: list[Result]) -> list[dict]:
+    """Counts of groups of about as many problems, at least `AT_LEAST`, from the shortest to the longest."""
+    ordered = sorted(results, key=lambda r: r.tokens)
+    groups = max(1, len(ordered) // AT_LEAST)
+    cuts = [len(ordered) * k // groups for k in range(groups + 1)]
+    return [_count(ordered[low:high]) for low, high in zip(cuts, cuts[1:]) if low < high]
 
 
 def _count(results: list[Result]) -> dict:
@@ -130,6 +197,7 @@ def _count(results: list[Result]) -> dict:
         "total": total,
         "interval": wilson(right, total),
         "flawless": sum(result.flawless for result in results),
+        "min_tokens": min(tokens),
         "mean_tokens": round(sum(tokens) / total),
         "max_tokens": max(tokens),
     }

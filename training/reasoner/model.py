@@ -178,8 +178,9 @@ class Reasoner(nn.Module):
         return self.cos[positions][:, None], self.sin[positions][:, None]
 
     def logits(self, stream: Tensor) -> Tensor:
-        """stream: [..., d_model] -> [..., vocab], float32."""
-        return F.linear(stream, self.embed_tokens.weight).float()
+        """stream: [..., d_model] -> [..., vocab], float32, whatever the precision of the rest."""
+        with torch.autocast(stream.device.type, enabled=False):
+            return F.linear(stream.float(), self.embed_tokens.weight.float())
 
 
 def frequencies(shape: Shape) -> Tensor:
@@ -189,7 +190,6 @@ def frequencies(shape: Shape) -> Tensor:
 
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """RoPE; a pair is a dimension and the one half a head after it. x: [..., tokens, head_dim]."""
-    cos, sin = cos.to(x.dtype), sin.to(x.dtype)
-    a, b = x.chunk(2, -1)
-    return torch.cat((a * cos - b * sin, b * cos + a * sin), -1)
+    """RoPE, in float32; a pair is a dimension and the one half a head after it. x: [..., tokens, head_dim]."""
+    a, b = x.float().chunk(2, -1)
+    return torch.cat((a * cos - b * sin, b * cos + a * sin), -1).to(x.dtype)

@@ -6,6 +6,9 @@ from dataclasses import dataclass, fields, replace
 
 from .model import Shape
 
+DTYPES = ("float32", "bfloat16")
+SWITCH = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
+
 
 @dataclass(frozen=True)
 class Preset:
@@ -21,7 +24,7 @@ class Preset:
     max_positions: int
     # the run
     tokens: int  # of problems, prompts included
-    batch: int  # tokens of a step with their padding; half of it in the first half of the run
+    batch: int  # tokens of a step with their padding; half of it in the first half of the run, 16 are drawn together
     longest: int  # problem
     stretch: float  # the highest level; 1 is full difficulty
     muon_lr: float = 0.02
@@ -47,10 +50,31 @@ class Preset:
             if name not in kinds or name == "name":
                 raise ValueError(f"no setting {name!r}; there are: {', '.join(list(kinds)[1:])}")
             try:
-                values[name] = text.lower() in ("1", "true", "yes") if kinds[name] is bool else kinds[name](text)
-            except ValueError:
-                raise ValueError(f"{name} wants {kinds[name].__name__}, not {text!r}") from None
-        return replace(self, **values)
+                values[name] = SWITCH[text.lower()] if kinds[name] is bool else kinds[name](text)
+            except (KeyError, ValueError):
+                wanted = "yes or no" if kinds[name] is bool else kinds[name].__name__
+                raise ValueError(f"{name} wants {wanted}, not {text!r}") from None
+        changed = replace(self, **values)
+        changed.check()
+        return changed
+
+    def check(self) -> None:
+        """Refuses what cannot be trained."""
+        for name in ("layers", "d_model", "d_ff", "heads", "kv_heads", "max_positions", "tokens", "batch", "longest"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be 1 or more, not {getattr(self, name)}")
+        if self.dtype not in DTYPES:
+            raise ValueError(f"dtype is one of {', '.join(DTYPES)}, not {self.dtype!r}")
+        if self.heads % self.kv_heads:
+            raise ValueError(f"{self.heads} heads cannot share {self.kv_heads} KV heads evenly")
+        if not self.base and self.layers < 2:
+            raise ValueError(f"a run from scratch wires two layers, not {self.layers}")
+        if self.longest > self.max_positions:
+            raise ValueError(f"problems up to {self.longest} tokens do not fit in {self.max_positions} positions")
+        if self.stretch < 1:
+            raise ValueError(f"stretch goes on from level 1, not from {self.stretch}")
+        if self.workers < 0:
+            raise ValueError(f"workers must be 0 or more, not {self.workers}")
 
 
 PRESETS = {

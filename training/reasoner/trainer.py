@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from .progress import Progress
 from .tokenizer import build, numbers, words
 
 SAVE_EVERY = 300  # seconds
+LOG = "log.jsonl"
 
 
 class Trainer:
@@ -28,6 +30,7 @@ class Trainer:
 
     def __init__(self, preset: Preset, seed: int, device: torch.device, base: Base | None = None) -> None:
         self.preset, self.seed, self.device = preset, seed, device
+        self.base = base.name if base else None
         if base:
             self.tokenizer, self.model = base.tokenizer, Reasoner(base.shape)
             self.model.load_state_dict(base.weights)
@@ -51,10 +54,11 @@ class Trainer:
         self.place = (0, 0)  # pool, and batch in it
         self.seconds = 0.0  # of training, over all pieces
 
-    def run(self, out: Path, minutes: float | None) -> bool:
-        """Trains until the run is over or `minutes` have passed, and saves; whether the run is over."""
+    def run(self, out: Path, minutes: float | None, halted: Callable[[], bool] = lambda: False) -> bool:
+        """Trains until the run is over, `minutes` have passed or it is halted, and saves; whether the run is over."""
         began, before, saved = time.monotonic(), self.seconds, time.monotonic()
-        progress = Progress(out / "log.jsonl", data.pools(self.preset) * data.POOL, self.tokens)
+        total = data.pools(self.preset) * data.pool_tokens(self.preset)
+        progress = Progress(out / LOG, total, self.step, self.tokens)
         pool, skip = self.place
         for index, batches in enumerate(data.stream(self.preset, self.seed, self.tokenizer, pool), pool):
             for i, batch in enumerate(batches[skip:], skip):
@@ -64,12 +68,15 @@ class Trainer:
                 now = time.monotonic()
                 self.seconds = before + now - began
                 if now - saved > SAVE_EVERY:
+                    progress.tell()  # which refuses to go on from weights that are no numbers any more
                     self.save(out)
                     saved = now
-                if minutes is not None and now - began > 60 * minutes:
+                if halted() or (minutes is not None and now - began > 60 * minutes):
+                    progress.tell()
                     self.save(out)
                     return False
             self.place, skip = (index + 1, 0), 0
+        progress.tell()
         self.save(out)
         return True
 
@@ -123,6 +130,7 @@ class Trainer:
             {
                 "preset": asdict(self.preset),
                 "seed": self.seed,
+                "base": self.base,
                 "shape": asdict(self.model.shape),
                 "tokenizer": self.tokenizer.to_str(),
                 "model": self.model.state_dict(),
@@ -136,12 +144,18 @@ class Trainer:
         )
 
     @classmethod
-    def resumed(cls, out: Path, device: torch.device) -> Trainer:
-        """From the checkpoint of `out`."""
+    def resumed(cls, out: Path, device: torch.device, changes: list[str] | None = None) -> Trainer:
+        """From the checkpoint of `out`. Changed may be what the weights do not hang on: `workers` and `compile`."""
+        fixed = [change for change in changes or [] if change.partition("=")[0] not in ("workers", "compile")]
+        if fixed:
+            raise ValueError(f"a run goes on with its own settings, without --set {fixed[0]}")
         state = read(out, device)
-        preset = Preset(**state["preset"])
+        try:
+            preset = Preset(**state["preset"]).changed(changes or [])
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"the checkpoint in {out} is of another version: {error}") from error
         tokenizer = Tokenizer.from_str(state["tokenizer"])
-        base = Base(Shape(**state["shape"]), tokenizer, state["model"]) if preset.base else None
+        base = Base(state["base"], Shape(**state["shape"]), tokenizer, state["model"]) if preset.base else None
         trainer = cls(preset, state["seed"], device, base)
         trainer.model.load_state_dict(state["model"])
         trainer.average = state["average"]

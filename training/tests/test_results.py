@@ -11,12 +11,14 @@ from transformers import (
     LlamaConfig,
     LlamaForCausalLM,
     PreTrainedTokenizerFast,
+    Qwen2Config,
+    Qwen2ForCausalLM,
 )
 
 import references
-from reasoner import evaluate
+from reasoner import base, evaluate
 from reasoner.attention import layers
-from reasoner.base import load
+from reasoner.card import _claim
 from reasoner.data import Source
 from reasoner.errors import kind_of
 from reasoner.export import export
@@ -29,21 +31,39 @@ from reasoner.tokenizer import build, encode
 from reasoner.trainer import Trainer
 
 CPU = torch.device("cpu")
+FIXTURES = Path(__file__).parents[2] / "crates/lethe-model/tests/fixtures/gguf"
+SMALL = {
+    "vocab_size": 64,
+    "hidden_size": 32,
+    "intermediate_size": 32,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+}
 
 
 @pytest.fixture
 def short(monkeypatch) -> None:
     """An evaluation of little problems."""
     monkeypatch.setattr(evaluate, "LEVELS", dict.fromkeys(evaluate.FAMILIES, 0.0))
-    monkeypatch.setattr(evaluate, "LONG", {"cards": 4, "two_turn": 2})
+    monkeypatch.setattr(evaluate, "_long_sizes", lambda family, preset: [2] if family in ("cards", "two_turn") else [])
 
 
-def test_the_exported_folder_loads_and_says_the_same(tiny: Preset, tmp_path: Path, short: None) -> None:
-    trainer = Trainer(tiny, 0, CPU)
+def test_the_exported_folder_loads_and_says_the_same(tiny: Preset, tmp_path: Path, short: None, monkeypatch) -> None:
+    trainer = Trainer(tiny.changed(["stretch=1.0"]), 0, CPU)
     measured = finish(trainer, tmp_path, 1)
     assert {count["total"] for count in measured["families"].values()} == {1}
     assert json.loads((tmp_path / "evaluation.json").read_text())["families"].keys() == measured["families"].keys()
-    assert "| recipes | 0/1 |" in (tmp_path / "model" / "README.md").read_text()
+    card = (tmp_path / "model" / "README.md").read_text()
+    assert "| recipes | 0/1 |" in card and "| two_turn | 0.4 | 5/8 (" in card
+
+    # Cut off in the middle of a line, it goes on from the others.
+    rows = (tmp_path / "results.jsonl").read_text()
+    (tmp_path / "results.jsonl").write_text(rows[: len(rows) // 2])
+    asked = []
+    monkeypatch.setattr(evaluate, "_ask", lambda *args: asked.extend(args[2]) or [[""] * 2 for _ in args[2]])
+    again = finish(trainer, tmp_path, 1)
+    assert again["families"] == measured["families"] and 0 < len(asked) < len(measured["results"])
+    monkeypatch.undo()
 
     loaded = AutoModelForCausalLM.from_pretrained(tmp_path / "model", dtype=torch.float32).eval()
     tokenizer = AutoTokenizer.from_pretrained(tmp_path / "model")
@@ -89,8 +109,7 @@ def test_a_llama_is_taught_from_a_folder(tiny: Preset, tmp_path: Path) -> None:
     reference.save_pretrained(tmp_path / "llama")
     PreTrainedTokenizerFast(tokenizer_object=build()).save_pretrained(tmp_path / "llama")
     preset = PRESETS["smollm2"].changed(["max_positions=2048", "longest=2000", "workers=0", "dtype=float32"])
-    base = load(tmp_path / "llama", 2048)
-    trainer = Trainer(preset, 0, CPU, base)
+    trainer = Trainer(preset, 0, CPU, base.load(tmp_path / "llama", 2048))
     ids, positions = torch.randint(900, (2, 90)), torch.arange(90).repeat(2, 1)
     positions[:, 50:] += 700
     with torch.no_grad():
@@ -112,20 +131,23 @@ def test_a_llama_is_taught_from_a_folder(tiny: Preset, tmp_path: Path) -> None:
         assert (ours.logits(ours(ids)) - taught(ids).logits).abs().max() < 0.05
 
 
+def test_a_gguf_file_is_read_with_its_digits_apart() -> None:
+    tokenizer = AutoTokenizer.from_pretrained(FIXTURES, gguf_file="vocab_smollm.gguf").backend_tokenizer
+    base._digits_apart(tokenizer, FIXTURES / "vocab_smollm.gguf")
+    assert tokenizer.encode("in 1234 days").tokens[:6] == ["in", "Ġ", "1", "2", "3", "4"]
+    with pytest.raises(ValueError, match="11 weights are missing"):
+        base.load(FIXTURES / "vocab_smollm.gguf", 64)
+
+
 def test_models_that_cannot_be_taught_are_refused(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="a folder of a model"):
-        load(tmp_path / "nothing", 2048)
-    config = LlamaConfig(
-        vocab_size=64,
-        hidden_size=32,
-        intermediate_size=32,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        attention_bias=True,
-    )
-    LlamaForCausalLM(config).save_pretrained(tmp_path)
+        base.load(tmp_path / "nothing", 2048)
+    LlamaForCausalLM(LlamaConfig(**SMALL, attention_bias=True)).save_pretrained(tmp_path)
     with pytest.raises(ValueError, match="output embeddings of their own, biases in attention, only 2048 positions"):
-        load(tmp_path, 4096)
+        base.load(tmp_path, 4096)
+    Qwen2ForCausalLM(Qwen2Config(**SMALL)).save_pretrained(tmp_path / "qwen2")
+    with pytest.raises(ValueError, match="its architecture is qwen2"):
+        base.load(tmp_path / "qwen2", 64)
 
 
 class Knowing:
@@ -151,7 +173,7 @@ def test_right_is_who_gets_every_turn_right(monkeypatch) -> None:
         ([right[0][: len(right[0]) // 2], right[1]], False, False),
     ]:
         monkeypatch.setattr(evaluate, "generate", Knowing(list(replies)))
-        [result] = evaluate.evaluate(None, tokenizer, [(asked, False)])
+        [result] = evaluate.evaluate(None, tokenizer, [evaluate.Asked("0", "main", asked)])
         assert (result.right, result.flawless) == (is_right, flawless)
         assert bool(result.error) != is_right
 
@@ -166,6 +188,10 @@ def test_right_is_who_gets_every_turn_right(monkeypatch) -> None:
         ("sort", "Smallest 1", "Smallest 9", "smallest"),
         ("rooms", " new", " seen", "seen or new"),
         ("rooms", "Back to ", "Back to 1", "way back"),
+        ("rooms", "Trace back:", "Trace back: 1", "trace"),
+        ("rooms", " I go to", " Dead end", "choice"),
+        ("cards", "Move 2 of", "</think>", "count"),
+        ("cards", " + ", " + 1", "amount"),
         ("recipes", "Back to ", "Back to a", "goal"),
         ("recipes", "= 1", "= 2", "sum"),
         ("recipes", "</think>", "", "form"),
@@ -181,6 +207,22 @@ def test_replies_cut_off_or_too_long_have_kinds_of_their_own() -> None:
     assert kind_of("sort", turn.thinking, turn.answer, turn.reply()[:40]) == "cut off"
     assert kind_of("sort", turn.thinking, turn.answer, turn.reply() + " More.") == "goes on"
     assert kind_of("sort", turn.thinking, turn.answer, turn.reply()[:-2] + "x.") == "answer"
+
+
+def test_groups_by_length_are_large_and_miss_nobody(tiny: Preset) -> None:
+    results = [evaluate.Result(str(n), "cards", "main", 0.1, n, n < 120, True, "") for n in range(170)]
+    groups = evaluate.by_length(results)
+    assert [group["total"] for group in groups] == [56, 57, 57]
+    assert [(group["min_tokens"], group["max_tokens"]) for group in groups] == [(0, 55), (56, 112), (113, 169)]
+    assert "cards 112." in _claim({"cards": groups})
+    assert "cards 112, the longest asked." in _claim({"cards": groups[:2]})
+    assert "cards none." in _claim({"cards": groups[2:]})
+
+    # What is asked stays within what the preset trains, and reaches its end.
+    lengths = [len(encode(build(), asked.problem.turns)[0]) for asked in evaluate.problems(12, PRESETS["cpu"], build())]
+    assert 1600 < max(lengths) <= PRESETS["cpu"].longest
+    groups = [asked.group for asked in evaluate.problems(12, PRESETS["cpu"], build())]
+    assert {"main", "long", "first"} == set(groups) and groups.count("main") == 72
 
 
 def test_layers_that_look_at_one_place_are_sparse(tiny: Preset) -> None:

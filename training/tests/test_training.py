@@ -1,5 +1,7 @@
 """Data, wiring and the loop."""
 
+import json
+import sys
 from pathlib import Path
 from random import Random
 
@@ -7,9 +9,11 @@ import numpy as np
 import pytest
 import torch
 
+import train
 from reasoner import data
 from reasoner.curriculum import SHARES
 from reasoner.presets import PRESETS, Preset
+from reasoner.progress import Progress
 from reasoner.tokenizer import build
 from reasoner.trainer import Trainer
 
@@ -98,7 +102,7 @@ def test_a_resumed_run_has_the_same_weights(tiny: Preset, tmp_path: Path) -> Non
 
 
 def test_a_run_in_pieces_goes_through_every_batch_once(tiny: Preset, tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr(data, "POOL", 8192)
+    monkeypatch.setattr(data, "POOL", 4)
     tiny = tiny.changed(["tokens=24576"])
     learned: list[tuple[float, int]] = []
 
@@ -131,9 +135,69 @@ def test_wrong_settings_are_refused(tiny: Preset, tmp_path: Path) -> None:
         tiny.changed(["size=3"])
     with pytest.raises(ValueError, match="layers wants int"):
         tiny.changed(["layers=many"])
+    for wrong, message in {
+        "dtype=bf16": "dtype is one of float32, bfloat16",
+        "compile=maybe": "compile wants yes or no",
+        "kv_heads=3": "4 heads cannot share 3 KV heads",
+        "layers=1": "wires two layers",
+        "longest=4096": "do not fit in 2048 positions",
+        "tokens=0": "tokens must be 1 or more",
+    }.items():
+        with pytest.raises(ValueError, match=message):
+            tiny.changed([wrong])
     with pytest.raises(ValueError, match="too small to be wired"):
         Trainer(tiny.changed(["d_model=128"]), 0, CPU)
     with pytest.raises(ValueError, match="no .* of 22 tokens or fewer"):
         data.Source(tiny.changed(["longest=100"]), 0, TOKENIZER).pool(0)
     with pytest.raises(FileNotFoundError, match="without --resume"):
         Trainer.resumed(tmp_path, CPU)
+    (tmp_path / "checkpoint.pt").write_bytes(b"no checkpoint")
+    with pytest.raises(ValueError, match="is no checkpoint, or a broken one"):
+        Trainer.resumed(tmp_path, CPU)
+
+
+def test_a_run_goes_on_with_its_own_settings(tiny: Preset, tmp_path: Path) -> None:
+    Trainer(tiny, 0, CPU).save(tmp_path)
+    assert Trainer.resumed(tmp_path, CPU, ["workers=3"]).preset == tiny.changed(["workers=3"])
+    with pytest.raises(ValueError, match="without --set tokens=1"):
+        Trainer.resumed(tmp_path, CPU, ["tokens=1"])
+
+
+def test_the_log_has_every_step_once(tmp_path: Path) -> None:
+    log, loss, by_kind = tmp_path / "log.jsonl", torch.ones(()), torch.ones(2, len(data.KINDS))
+    first = Progress(log, 100, 0, 0)
+    for step in range(1, 5):
+        first.step(step, 10, loss, by_kind)
+        first.tell()
+    again = Progress(log, 100, 2, 20)
+    again.step(3, 10, loss, by_kind)
+    again.tell()
+    again.tell()
+    assert [json.loads(line)["step"] for line in log.read_text().splitlines()] == [1, 2, 3]
+    again.step(4, 10, loss * float("nan"), by_kind)
+    with pytest.raises(ValueError, match="the loss is nan by step 4"):
+        again.tell()
+
+
+def test_a_halted_run_has_a_checkpoint(tiny: Preset, tmp_path: Path) -> None:
+    trainer = Trainer(tiny, 0, CPU)
+    assert not trainer.run(tmp_path, None, lambda: trainer.step == 2)
+    assert Trainer.resumed(tmp_path, CPU).step == 2
+
+
+@pytest.mark.parametrize(
+    "words, message",
+    [
+        (["--problems", "0"], "a whole number from 1 on"),
+        (["--resume", "--seed", "3"], "without --seed"),
+        (["--device", "nothing"], "no device nothing"),
+        (["--set", "heads=5"], "5 heads cannot share 2"),
+        (["--preset", "smollm2"], "wants --base"),
+        (["--resume"], "begin without --resume"),
+    ],
+)
+def test_wrong_commands_say_what_is_wrong(words: list[str], message: str, tmp_path: Path, monkeypatch, capsys) -> None:
+    monkeypatch.setattr(sys, "argv", ["train.py", "--out", str(tmp_path), *words])
+    with pytest.raises(SystemExit) as refused:
+        train.main()
+    assert message in f"{refused.value}{capsys.readouterr().err}"
