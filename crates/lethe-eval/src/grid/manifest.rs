@@ -16,7 +16,7 @@ use crate::question::Question;
 pub struct Manifest {
     /// Version of Lethe.
     pub lethe: String,
-    /// The commit it was built from, where `LETHE_COMMIT` says it.
+    /// The commits of the builds that ran in the folder, first to last, where `LETHE_COMMIT` said them.
     pub commit: Option<String>,
     /// Name of the model.
     pub model: String,
@@ -150,9 +150,14 @@ impl Manifest {
         Ok(serde_json::to_string_pretty(self)? + "\n")
     }
 
-    /// Whether results of `before` may stand beside those of this grid: all is the same, but a task may have got more
-    /// problems at its end.
-    pub(super) fn check(&self, before: &Manifest, path: &Path, grid: &Grid) -> Result<(), GridError> {
+    /// Goes on in a folder whose manifest is `before`, at `path`. What was run there may stand beside this grid's results
+    /// if all is the same, but that a task may have got more problems at its end, and that the build may be another.
+    pub(super) fn follow(&mut self, before: &Manifest, path: &Path, grid: &Grid) -> Result<(), GridError> {
+        self.commit = match (&before.commit, &self.commit) {
+            (Some(before), Some(now)) if !before.ends_with(now.as_str()) => Some(format!("{before}, {now}")),
+            (Some(before), _) => Some(before.clone()),
+            (None, now) => now.clone(),
+        };
         let mut now = self.clone();
         now.commit = before.commit.clone();
         for (task, suite) in now.tasks.iter_mut().zip(&grid.suites) {

@@ -54,10 +54,10 @@ impl Grid {
 
         std::fs::create_dir_all(out).map_err(fault(out.to_owned()))?;
         let mut journal = Journal::open(out.join(JOURNAL))?;
-        let manifest = Manifest::new(self, subject)?;
+        let mut manifest = Manifest::new(self, subject)?;
         let path = out.join(MANIFEST);
         if path.exists() {
-            manifest.check(&Manifest::read(&path)?, &path, self)?;
+            manifest.follow(&Manifest::read(&path)?, &path, self)?;
         }
         let text = manifest.text().map_err(|e| fault(path.clone())(e.into()))?;
         write(&path, &text)?;
@@ -336,9 +336,14 @@ mod tests {
         assert_eq!(run(&grid), (rows.clone(), Some(3)));
         assert_eq!(run(&grid), (rows, Some(4)), "the later row counts");
 
-        // Nor does a run go on from one whose options were others.
+        // Builds that went before are remembered. Nor does a run go on from one whose options were others.
         let path = folder.path().join(MANIFEST);
         let mut before = Manifest::read(&path).unwrap();
+        before.commit = Some("abc1234".into());
+        write(&path, &before.text().unwrap()).unwrap();
+        grid.run(&subject, folder.path(), |_| {}).unwrap();
+        let mut before = Manifest::read(&path).unwrap();
+        assert!(before.commit.as_ref().is_some_and(|builds| builds.starts_with("abc1234")), "{:?}", before.commit);
         assert!(before.resolved[0].starts_with("recency:"), "{:?}", before.resolved);
         before.resolved[0] += ",sinks=9";
         write(&path, &before.text().unwrap()).unwrap();
