@@ -27,7 +27,7 @@ def stage(time: float) -> Stage:
         level=0.03 + 0.97 * min(1.0, max(0.0, (time - 0.12) / 0.4)),
         stretched=0.15 if time > 0.52 else 0.0,
         longest=0.22 if time < 0.15 else 0.45 if time < 0.35 else 1.0,
-        drills=0.25 if time < 0.04 else 0.1 if time < 0.12 else 0.02,
+        drills=0.4 if time < 0.12 else 0.2 if time < 0.35 else 0.03,
         jumps=0.3 if time > 0.55 else 0.0,
         batch=0.5 if time < 0.5 else 1.0,
     )

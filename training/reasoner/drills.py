@@ -1,9 +1,11 @@
-"""Drills: two skills on their own, in a few tokens each, before and beside the problems that need them."""
+"""Drills: skills on their own, in a few tokens each, before and beside the problems that need them."""
 
 from random import Random
 
 from tokenizers import Tokenizer
 
+from .tasks.cards import TOP
+from .tasks.words import NAMES
 from .tokenizer import words
 
 Example = tuple[list[int], list[bool]]  # ids, and which of them are to be learned
@@ -18,8 +20,8 @@ class Drills:
         self.tokens = sorted(words(tokenizer))
 
     def draw(self, rng: Random) -> Example:
-        """Either, as often."""
-        return self.recall(rng) if rng.random() < 0.5 else self.compare(rng)
+        """One of the kinds, each as often."""
+        return rng.choice((self.recall, self.compare, self.ledger))(rng)
 
     def recall(self, rng: Random) -> Example:
         """Spans of any words behind keys, then the same keys in another order: each span is to be said again."""
@@ -43,4 +45,28 @@ class Drills:
             piece = self.tokenizer.encode(f" {a} against {b}: {verdict}.", add_special_tokens=False).ids
             ids += piece
             learned += [i == len(piece) - 2 for i in range(len(piece))]
+        return ids, learned
+
+    def ledger(self, rng: Random) -> Example:
+        """What people of `cards` hold, what moves between them, and who has what in the end, in any order: sums and the
+        newest of many values, in a third of the tokens that moves by cards take."""
+        have = {name: rng.randint(10, 60) for name in rng.sample(NAMES, rng.randint(2, 6))}
+        pieces = [(", ".join(f"{name} {held}" for name, held in have.items()) + ".\n", False)]
+        for _ in range(rng.randint(1, 8)):
+            (giver, taker), moved = rng.sample(sorted(have), 2), rng.randint(1, 9)
+            before = (have[giver], have[taker])
+            have[giver] -= moved
+            have[taker] += moved
+            if have[giver] < 0 or have[taker] > TOP:
+                have[giver], have[taker] = before
+                continue
+            gives = f"{giver} {before[0]} - {moved} = {have[giver]}"
+            pieces.append((f"{gives}, {taker} {before[1]} + {moved} = {have[taker]}.\n", True))
+        names = rng.sample(sorted(have), len(have))
+        pieces.append(("\n" + ", ".join(f"{name} has {have[name]}" for name in names) + ".", True))
+        ids, learned = [], []
+        for text, wanted in pieces:
+            piece = self.tokenizer.encode(text, add_special_tokens=False).ids
+            ids += piece
+            learned += [wanted] * len(piece)
         return ids, learned

@@ -27,7 +27,7 @@ class Preset:
     batch: int  # tokens of a step with their padding; half of it in the first half of the run, 16 are drawn together
     longest: int  # problem
     stretch: float  # the highest level; 1 is full difficulty
-    muon_lr: float = 0.02
+    muon_lr: float = 0.01
     adam_lr: float = 2e-3
     dtype: str = "float32"
     workers: int = 0  # processes that make problems; 0 makes them in between

@@ -1,6 +1,7 @@
 """Data, wiring and the loop."""
 
 import json
+import re
 import sys
 from pathlib import Path
 from random import Random
@@ -83,6 +84,25 @@ def test_wired_layers_find_what_followed_a_key(tiny: Preset) -> None:
     assert right / total > 0.7
 
 
+def test_a_ledger_adds_up() -> None:
+    drills = data.Drills(TOKENIZER)
+    moves = 0
+    for seed in range(200):
+        ids, learned = drills.ledger(Random(seed))
+        held, *lines, _, answer = TOKENIZER.decode(ids).split("\n")
+        assert TOKENIZER.decode([i for i, wanted in zip(ids, learned) if not wanted]) == held + "\n"
+        have = {name: int(n) for name, n in re.findall(r"(\w+) (\d+)", held)}
+        for line in lines:
+            [(giver, a, moved, b), (taker, c, same, d)] = re.findall(r"(\w+) (\d+) [-+] (\d+) = (\d+)", line)
+            assert (have[giver], have[taker], moved) == (int(a), int(c), same)
+            have[giver], have[taker] = int(b), int(d)
+            assert (have[giver], have[taker]) == (int(a) - int(moved), int(c) + int(moved))
+            moves += 1
+        assert {name: int(n) for name, n in re.findall(r"(\w+) has (\d+)", answer)} == have
+        assert all(0 <= held <= 99 for held in have.values())
+    assert moves > 600
+
+
 def test_a_resumed_run_has_the_same_weights(tiny: Preset, tmp_path: Path) -> None:
     batches = data.Source(tiny, 0, TOKENIZER).pool(0)[:6]
     straight = Trainer(tiny, 0, CPU)
@@ -126,7 +146,7 @@ def test_a_run_in_pieces_goes_through_every_batch_once(tiny: Preset, tmp_path: P
 def test_training_lowers_the_loss(tiny: Preset) -> None:
     trainer = Trainer(tiny, 0, CPU)
     batch = min(data.Source(tiny, 0, TOKENIZER).pool(0), key=lambda batch: batch.ids.shape[1])
-    losses = [float(trainer.learn(batch, 0.1)[0]) for _ in range(12)]
+    losses = [float(trainer.learn(batch, 0.1)[0]) for _ in range(24)]
     assert losses[-1] < 0.8 * losses[0]
 
 
