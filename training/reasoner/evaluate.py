@@ -68,7 +68,7 @@ def problems(count: int, preset: Preset, tokenizer: Tokenizer) -> list[Asked]:
     def add(group: str, family: str, level: float, size: int | None = None) -> None:
         place = len(drawn)
         asked = problem(family, level, FIRST_SEED + place, size)
-        drawn.append(Asked(f"{place}-{group}-{family}-{level:.4f}", group, asked))
+        drawn.append(Asked(f"{place}-{group}-{family}-{level:.4f}-{size or 0}", group, asked))
 
     for family in FAMILIES:
         for i in range(count):
