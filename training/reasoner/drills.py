@@ -6,7 +6,7 @@ from tokenizers import Tokenizer
 
 from .tasks.cards import TOP
 from .tasks.words import NAMES
-from .tokenizer import words
+from .tokenizer import encode_pieces, words
 
 Example = tuple[list[int], list[bool]]  # ids, and which of them are to be learned
 
@@ -64,9 +64,4 @@ class Drills:
             pieces.append((f"{gives}, {taker} {before[1]} + {moved} = {have[taker]}.\n", True))
         names = rng.sample(sorted(have), len(have))
         pieces.append(("\n" + ", ".join(f"{name} has {have[name]}" for name in names) + ".", True))
-        ids, learned = [], []
-        for text, wanted in pieces:
-            piece = self.tokenizer.encode(text, add_special_tokens=False).ids
-            ids += piece
-            learned += [wanted] * len(piece)
-        return ids, learned
+        return encode_pieces(self.tokenizer, pieces)

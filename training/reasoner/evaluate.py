@@ -35,6 +35,7 @@ class Asked:
     key: str
     group: str
     problem: Problem
+    tokens: int  # of the right conversation
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,8 @@ def problems(count: int, preset: Preset, tokenizer: Tokenizer) -> list[Asked]:
     def add(group: str, family: str, level: float, size: int | None = None) -> None:
         place = len(drawn)
         asked = problem(family, level, FIRST_SEED + place, size)
-        drawn.append(Asked(f"{place}-{group}-{family}-{level:.4f}-{size or 0}", group, asked))
+        tokens = len(encode(tokenizer, asked.turns)[0])
+        drawn.append(Asked(f"{place}-{group}-{family}-{level:.4f}-{size or 0}", group, asked, tokens))
 
     for family in FAMILIES:
         for i in range(count):
@@ -86,7 +88,7 @@ def problems(count: int, preset: Preset, tokenizer: Tokenizer) -> list[Asked]:
             for i in range(max(1, count // 3)):
                 add("first", family, levels[i % len(levels)])
     most = min(preset.longest, preset.max_positions - 2 * SPARE)
-    return [asked for asked in drawn if len(encode(tokenizer, asked.problem.turns)[0]) <= most]
+    return [asked for asked in drawn if asked.tokens <= most]
 
 
 def _long_sizes(family: str, preset: Preset) -> list[int]:
@@ -108,18 +110,17 @@ def evaluate(
     """Asks every turn of every problem, with the model's own replies before it; right is who gets all turns right."""
     known = known or Known()
     ends = {tokenizer.token_to_id("<|im_end|>"), tokenizer.token_to_id("<|endoftext|>")}
-    lengths = [len(encode(tokenizer, asked.problem.turns)[0]) for asked in drawn]
     # Alike in length, so that a batch ends together.
-    order = sorted((i for i, asked in enumerate(drawn) if asked.key not in known.results), key=lambda i: lengths[i])
+    order = sorted((asked for asked in drawn if asked.key not in known.results), key=lambda asked: asked.tokens)
     began = said = time.monotonic()
-    work, done = sum(lengths[i] for i in order), 0
+    work, done = sum(asked.tokens for asked in order), 0
     while order:
-        count = max(1, min(len(order), SLOTS // lengths[order[-1]]))
+        count = max(1, min(len(order), SLOTS // order[-1].tokens))
         batch, order = order[-count:], order[:-count]
-        for i, replies in zip(batch, _ask(model, tokenizer, [drawn[i].problem for i in batch], ends)):
-            known.results[drawn[i].key] = result = _judge(drawn[i], lengths[i], replies)
+        for asked, replies in zip(batch, _ask(model, tokenizer, [asked.problem for asked in batch], ends)):
+            known.results[asked.key] = result = _judge(asked, replies)
             known.note(result)
-        done += sum(lengths[i] for i in batch)
+        done += sum(asked.tokens for asked in batch)
         if time.monotonic() - said > 20:
             said = time.monotonic()
             left = (said - began) * (work - done) / done / 60
@@ -145,7 +146,7 @@ def _ask(model: Reasoner, tokenizer: Tokenizer, batch: list[Problem], ends: set[
     return replies
 
 
-def _judge(asked: Asked, tokens: int, replies: list[str]) -> Result:
+def _judge(asked: Asked, replies: list[str]) -> Result:
     family = asked.problem.family
     right = flawless = True
     error = ""
@@ -153,7 +154,7 @@ def _judge(asked: Asked, tokens: int, replies: list[str]) -> Result:
         flawless = flawless and reply == turn.reply() + "<|im_end|>"
         if right and answer_of(reply) != turn.answer:
             right, error = False, kind_of(family, turn.thinking, turn.answer, reply)
-    return Result(asked.key, family, asked.group, asked.problem.level, tokens, right, flawless, error)
+    return Result(asked.key, family, asked.group, asked.problem.level, asked.tokens, right, flawless, error)
 
 
 def summary(results: list[Result]) -> dict:

@@ -43,12 +43,17 @@ def load(path: Path) -> Tokenizer:
 
 def encode(tokenizer: Tokenizer, turns: tuple[Turn, ...]) -> tuple[list[int], list[bool]]:
     """The ids of a conversation, and which of them the assistant writes."""
-    ids, written = [], []
-    for text, by_assistant in render(turns):
+    return encode_pieces(tokenizer, render(turns))
+
+
+def encode_pieces(tokenizer: Tokenizer, pieces: list[tuple[str, bool]]) -> tuple[list[int], list[bool]]:
+    """The ids of pieces of a text, and which of them are of marked pieces."""
+    ids, marked = [], []
+    for text, mark in pieces:
         piece = tokenizer.encode(text, add_special_tokens=False).ids
         ids += piece
-        written += [by_assistant] * len(piece)
-    return ids, written
+        marked += [mark] * len(piece)
+    return ids, marked
 
 
 def numbers(tokenizer: Tokenizer) -> dict[int, int]:

@@ -173,7 +173,7 @@ def test_right_is_who_gets_every_turn_right(monkeypatch) -> None:
         ([right[0][: len(right[0]) // 2], right[1]], False, False),
     ]:
         monkeypatch.setattr(evaluate, "generate", Knowing(list(replies)))
-        [result] = evaluate.evaluate(None, tokenizer, [evaluate.Asked("0", "main", asked)])
+        [result] = evaluate.evaluate(None, tokenizer, [evaluate.Asked("0", "main", asked, 300)])
         assert (result.right, result.flawless) == (is_right, flawless)
         assert bool(result.error) != is_right
 
@@ -219,9 +219,10 @@ def test_groups_by_length_are_large_and_miss_nobody(tiny: Preset) -> None:
     assert "cards none." in _claim({"cards": groups[2:]})
 
     # What is asked stays within what the preset trains, and reaches its end.
-    lengths = [len(encode(build(), asked.problem.turns)[0]) for asked in evaluate.problems(12, PRESETS["cpu"], build())]
+    drawn = evaluate.problems(12, PRESETS["cpu"], build())
+    lengths = [len(encode(build(), asked.problem.turns)[0]) for asked in drawn]
     assert 1600 < max(lengths) <= PRESETS["cpu"].longest
-    groups = [asked.group for asked in evaluate.problems(12, PRESETS["cpu"], build())]
+    groups = [asked.group for asked in drawn]
     assert {"main", "long", "first"} == set(groups) and groups.count("main") == 72
 
 
