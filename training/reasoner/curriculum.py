@@ -28,7 +28,7 @@ def stage(time: float) -> Stage:
         stretched=0.15 if time > 0.52 else 0.0,
         longest=0.22 if time < 0.15 else 0.45 if time < 0.35 else 1.0,
         drills=0.4 if time < 0.12 else 0.2 if time < 0.35 else 0.03,
-        jumps=0.3 if time > 0.55 else 0.0,
+        jumps=0.15 if time > 0.12 else 0.0,
         batch=0.5 if time < 0.5 else 1.0,
     )
 

@@ -4,8 +4,8 @@ from random import Random
 
 from tokenizers import Tokenizer
 
-from .tasks.cards import TOP
-from .tasks.words import NAMES
+from .tasks import cards, recipes
+from .tasks.words import FOODS, NAMES
 from .tokenizer import encode_pieces, words
 
 Example = tuple[list[int], list[bool]]  # ids, and which of them are to be learned
@@ -20,8 +20,9 @@ class Drills:
         self.tokens = sorted(words(tokenizer))
 
     def draw(self, rng: Random) -> Example:
-        """One of the kinds, each as often."""
-        return rng.choice((self.recall, self.compare, self.ledger))(rng)
+        """One of the kinds; those that are nearest to problems are drawn twice as often."""
+        kinds = (self.recall, self.compare, self.ledger, self.shop)
+        return rng.choices(kinds, (1, 1, 2, 2))[0](rng)
 
     def recall(self, rng: Random) -> Example:
         """Spans of any words behind keys, then the same keys in another order: each span is to be said again."""
@@ -57,11 +58,39 @@ class Drills:
             before = (have[giver], have[taker])
             have[giver] -= moved
             have[taker] += moved
-            if have[giver] < 0 or have[taker] > TOP:
+            if have[giver] < 0 or have[taker] > cards.TOP:
                 have[giver], have[taker] = before
                 continue
             gives = f"{giver} {before[0]} - {moved} = {have[giver]}"
             pieces.append((f"{gives}, {taker} {before[1]} + {moved} = {have[taker]}.\n", True))
         names = rng.sample(sorted(have), len(have))
         pieces.append(("\n" + ", ".join(f"{name} has {have[name]}" for name in names) + ".", True))
+        return encode_pieces(self.tokenizer, pieces)
+
+    def shop(self, rng: Random) -> Example:
+        """Prices, then recipes one after the other: what is known of the parts, up to the first that is not and
+        is needed, or the sum. A visit to a goal of `recipes` without the goals: whether a part is known is asked of all
+        that stands above, where most parts are in some recipe."""
+        foods = rng.sample(FOODS, rng.randint(5, 10))
+        known = {food: rng.randint(1, 9) for food in foods[: rng.randint(2, 5)]}
+        pieces = [(" ".join(recipes.price(food, known) for food in known) + "\n", False)]
+        for _ in range(rng.randint(3, 8)):
+            open_ = [food for food in foods if food not in known]
+            if not open_:
+                break
+            made = rng.choice(open_)
+            parts = rng.sample([food for food in foods if food != made], 2)
+            text = ""
+            for part in parts:
+                if part not in known:
+                    text += f" I need {part} for {made}."
+                    break
+                text += f" {recipes.price(part, known)}"
+            else:
+                a, b = (known[part] for part in parts)
+                if a + b > recipes.TOP:
+                    continue
+                known[made] = a + b
+                text += f" {a} + {b} = {a + b}. {recipes.price(made, known)}"
+            pieces += [(recipes.recipe(made, parts), False), (text + "\n", True)]
         return encode_pieces(self.tokenizer, pieces)

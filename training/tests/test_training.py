@@ -103,6 +103,37 @@ def test_a_ledger_adds_up() -> None:
     assert moves > 600
 
 
+def test_a_shop_knows_what_was_priced() -> None:
+    drills = data.Drills(TOKENIZER)
+    bought = needed = 0
+    for seed in range(200):
+        ids, learned = drills.shop(Random(seed))
+        prices, *lines, _ = TOKENIZER.decode(ids).split("\n")
+        known = {food.lower(): int(n) for food, n in re.findall(r"(\w+) costs (\d+)", prices)}
+        given = prices + "\n"
+        for line in lines:
+            recipe, thought = line.split(". ", 1)
+            given += recipe + "."
+            made, parts = recipe.split(" is ")
+            made, (a, b) = made.lower(), parts.split(" plus ")
+            assert made not in known and len({made, a, b}) == 3
+            open_ = [part for part in (a, b) if part not in known]
+            if open_:
+                known_first = f"{a.capitalize()} costs {known[a]}. " if open_[0] == b else ""
+                assert thought == f"{known_first}I need {open_[0]} for {made}."
+                needed += 1
+                continue
+            total = known[made] = known[a] + known[b]
+            assert thought == (
+                f"{a.capitalize()} costs {known[a]}. {b.capitalize()} costs {known[b]}. "
+                f"{known[a]} + {known[b]} = {total}. {made.capitalize()} costs {total}."
+            )
+            assert total <= 99
+            bought += 1
+        assert TOKENIZER.decode([i for i, wanted in zip(ids, learned) if not wanted]) == given
+    assert bought > 200 and needed > 400
+
+
 def test_a_resumed_run_has_the_same_weights(tiny: Preset, tmp_path: Path) -> None:
     batches = data.Source(tiny, 0, TOKENIZER).pool(0)[:6]
     straight = Trainer(tiny, 0, CPU)

@@ -6,6 +6,7 @@ recipes use is worked out once and looked up later; so the prompt does not tell 
 thinking does.
 """
 
+from collections.abc import Sequence
 from random import Random
 
 from .problem import Turn
@@ -28,7 +29,7 @@ def draw(rng: Random, level: float, size: int | None = None) -> tuple[Turn, ...]
         lines = _work(goal, made, dict(prices))
         if lines is not None:
             break
-    facts = [_recipe(food, made) for food in made] + [_price(food, prices) for food in prices]
+    facts = [recipe(food, made[food]) for food in made] + [price(food, prices) for food in prices]
     rng.shuffle(facts)
     question = f"{' '.join(facts)} What does {goal} cost?"
     answer = lines[-1][lines[-1].rindex(goal.capitalize()) :]
@@ -54,11 +55,13 @@ def _made(rng: Random, count: int) -> dict[str, tuple[str, str]]:
     return {food: (pair[0], pair[1]) for food, pair in zip(made, parts)}
 
 
-def _recipe(food: str, made: dict[str, tuple[str, str]]) -> str:
-    return f"{food.capitalize()} is {made[food][0]} plus {made[food][1]}."
+def recipe(food: str, parts: Sequence[str]) -> str:
+    """How it is said what something is made of."""
+    return f"{food.capitalize()} is {parts[0]} plus {parts[1]}."
 
 
-def _price(food: str, known: dict[str, int]) -> str:
+def price(food: str, known: dict[str, int]) -> str:
+    """How it is said what something costs."""
     return f"{food.capitalize()} costs {known[food]}."
 
 
@@ -68,20 +71,20 @@ def _work(goal: str, made: dict[str, tuple[str, str]], known: dict[str, int]) ->
     opening = f"I need {goal}. "
     while stack:
         food = stack[-1]
-        line = opening + _recipe(food, made)
+        line = opening + recipe(food, made[food])
         opening = ""
         for part in made[food]:
             if part not in known:
                 lines.append(f"{line} I need {part} for {food}.")
                 stack.append(part)
                 break
-            line += f" {_price(part, known)}"
+            line += f" {price(part, known)}"
         else:
             a, b = (known[part] for part in made[food])
             if a + b > TOP:
                 return None
             known[food] = a + b
-            line += f" {a} + {b} = {a + b}. {_price(food, known)}"
+            line += f" {a} + {b} = {a + b}. {price(food, known)}"
             stack.pop()
             lines.append(line + (f" Back to {stack[-1]}." if stack else ""))
     return lines
