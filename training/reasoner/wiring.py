@@ -6,10 +6,11 @@ token, against 0.4 nats at step 0 with this start. What is wired:
 - Embeddings. Every token has a constant part, an identity of its own, which words that differ only in case or in the
   space before them share in part, and, if it is a number, its size: so "smaller" has a direction from the first step,
   instead of being inferred from sums.
-- Layer 0: four heads that look 1, 2, 3 and 4 tokens back, by the fast pairs of the rotation, and note what stands
-  there, with its size.
-- Layer 1: heads that find the place whose last four tokens are the newest four, by the slow pairs, and bring what came
-  next there.
+- Layer 0: three heads that look 1, 2 and 3 tokens back, by the fast pairs of the rotation, and note what stands there,
+  with its size; a fourth, by slower pairs, notes some nine tokens around the seventh all at once.
+- Layer 1: heads that find the place before which the newest three tokens stand, and around them much the same as
+  here, by the slow pairs, and bring what came next there. The same few words stand in several cards, rooms and days:
+  which of them is meant, only what is further back can tell.
 
 Everything stays trainable, and the other layers start at random.
 """
@@ -23,13 +24,16 @@ from torch import Tensor
 
 from .model import Reasoner, frequencies
 
-BACK = 4  # heads that look back, and tokens that a match compares
+NEAR = 3  # heads that look at one token each
+WINDOW = 7  # tokens back, the middle of what one more head looks at
+NOTES = NEAR + 1
 CONSTANT, NOTED, IDENTITY, SIZES = 8, 32, 24, 8  # dimensions; a note is an identity and sizes
 SCALE, SIZE_SCALE = 0.3, 0.45  # of an embedding's entries; sizes are few and stand out a little
 SHARED = 0.3  # part of an identity's variance that variants of a word have in common
 LAST = 0.3  # of the last norm, as these embeddings would make logits of several tens
 SHARP, KEEN = 2.4, 1.6  # q and k norms of wired and of other layers; scores reach 8 times the square of it
-PARTS = (12, 8, 6, 4)  # dimensions of a match for each token back: the newest counts most
+NOTE_GAIN, WINDOW_GAIN = 0.2, 0.7  # what is noted; the mean of nine tokens is a third as long as one of them
+PARTS = (11, 6, 5, 8)  # dimensions of a match for each token back, the newest counts most, and for the window
 
 
 @dataclass(frozen=True)
@@ -48,16 +52,16 @@ class Stream:
 
     @property
     def identity(self) -> slice:
-        return slice(self.size.stop, self.d_model - BACK * NOTED)
+        return slice(self.size.stop, self.d_model - NOTES * NOTED)
 
     @property
     def token(self) -> slice:
         """Size and identity."""
         return slice(self.size.start, self.identity.stop)
 
-    def note(self, back: int) -> slice:
-        """Where layer 0 notes the token `back` + 1 places before."""
-        start = self.identity.stop + back * NOTED
+    def note(self, place: int) -> slice:
+        """Where layer 0 notes the token `place` + 1 places before, or at the last place the window."""
+        start = self.identity.stop + place * NOTED
         return slice(start, start + NOTED)
 
 
@@ -77,7 +81,7 @@ def wire(model: Reasoner, numbers: dict[int, int], words: dict[int, str], seed: 
     """Wires a model with random weights. numbers: token -> its number; words: token -> its text, variants alike."""
     generator = torch.Generator().manual_seed(seed)
     stream = Stream(model.shape.d_model)
-    if stream.identity.stop - stream.identity.start < IDENTITY or model.shape.heads < BACK:
+    if stream.identity.stop - stream.identity.start < IDENTITY or model.shape.heads < NOTES:
         raise ValueError(f"too small to be wired: d_model {model.shape.d_model}, heads {model.shape.heads}")
 
     def normal(*size: int) -> Tensor:
@@ -114,27 +118,29 @@ def _embed(
 def _look_back(model: Reasoner, stream: Stream, sketch: Tensor) -> None:
     attention, shape = model.layers[0].self_attn, model.shape
     half, group = shape.head_dim // 2, shape.heads // shape.kv_heads
-    aim = torch.zeros(shape.head_dim)
-    aim[:5] = 1.0  # the pairs that turn fast enough to tell neighbours apart
     turn = frequencies(shape).float()
+    fast, broad = slice(0, 5), slice(5, 9)  # pairs that tell neighbours apart, and that see a dozen tokens as near
+    # Keys are the same everywhere, so after the rotation a score hangs on the distance alone; it is highest where the
+    # query's head start is made up for.
+    key = torch.zeros(shape.head_dim)
+    key[fast], key[broad] = 1.0, 0.7
     attention.o_proj.weight.zero_()
-    for back in range(BACK):
-        head = _rows(back, shape.head_dim)
-        kv = _rows(back // group, shape.head_dim)
-        # Keys are the same everywhere, so after the rotation a score hangs on the distance alone; it is highest where
-        # the query's head start, back + 1 positions, is made up for.
-        cos, sin = torch.cos(-turn * (back + 1)), torch.sin(-turn * (back + 1))
-        ahead = torch.cat((aim[:half] * cos - aim[half:] * sin, aim[half:] * cos + aim[:half] * sin))
+    for place in range(NOTES):
+        pairs, back, gain = (fast, place + 1, NOTE_GAIN) if place < NEAR else (broad, WINDOW, WINDOW_GAIN)
+        ahead = torch.zeros(2, half)
+        ahead[0, pairs], ahead[1, pairs] = torch.cos(turn * back)[pairs], -torch.sin(turn * back)[pairs]
+        head = _rows(place, shape.head_dim)
+        kv = _rows(place // group, shape.head_dim)
         attention.k_proj.weight[kv] = 0.0
-        attention.k_proj.weight[kv, stream.constant] = aim[:, None].expand(-1, CONSTANT)
+        attention.k_proj.weight[kv, stream.constant] = key[:, None].expand(-1, CONSTANT)
         attention.q_proj.weight[head] = 0.0
-        attention.q_proj.weight[head, stream.constant] = ahead[:, None].expand(-1, CONSTANT)
+        attention.q_proj.weight[head, stream.constant] = ahead.flatten()[:, None].expand(-1, CONSTANT)
         noted = slice(kv.start, kv.start + NOTED)
         attention.v_proj.weight[noted] = 0.0
         attention.v_proj.weight[kv.start : kv.start + IDENTITY, stream.identity] = sketch
         first = slice(stream.size.start, stream.size.start + SIZES)
         attention.v_proj.weight[kv.start + IDENTITY : noted.stop, first] = torch.eye(SIZES)
-        attention.o_proj.weight[stream.note(back), head.start : head.start + NOTED] = 0.2 * torch.eye(NOTED)
+        attention.o_proj.weight[stream.note(place), head.start : head.start + NOTED] = gain * torch.eye(NOTED)
 
 
 def _match(model: Reasoner, stream: Stream, sketch: Tensor, normal: Callable[..., Tensor]) -> None:
@@ -144,16 +150,18 @@ def _match(model: Reasoner, stream: Stream, sketch: Tensor, normal: Callable[...
     slow = torch.tensor([*range(half - sum(PARTS) // 2, half), *range(2 * half - sum(PARTS) // 2, 2 * half)])
     token = stream.token.stop - stream.token.start
     for kv in range(shape.kv_heads):
-        place = slow[torch.argsort(normal(len(slow)))].split(PARTS)
+        part = slow[torch.argsort(normal(len(slow)))].split(PARTS)
         compare = [2.0 * normal(size, IDENTITY) / math.sqrt(IDENTITY) for size in PARTS]
         keys = torch.zeros(shape.head_dim, shape.d_model)
         queries = torch.zeros(shape.head_dim, shape.d_model)
-        for back in range(BACK):
-            keys[place[back], _sketch(stream, back)] = compare[back]
-            if back == 0:
-                queries[place[back], stream.identity] = compare[back] @ sketch
+        for place in range(NOTES):
+            keys[part[place], _sketch(stream, place)] = compare[place]
+            if place == 0:
+                queries[part[place], stream.identity] = compare[place] @ sketch
             else:
-                queries[place[back], _sketch(stream, back - 1)] = compare[back]
+                # What is one token back here is two back from the token that comes next; a window is much the same.
+                noted = place - 1 if place < NEAR else place
+                queries[part[place], _sketch(stream, noted)] = compare[place]
         bring = normal(shape.head_dim, token) / math.sqrt(token)
         attention.k_proj.weight[_rows(kv, shape.head_dim)] = keys
         attention.v_proj.weight[_rows(kv, shape.head_dim)] = 0.0
@@ -168,7 +176,7 @@ def _rows(head: int, head_dim: int) -> slice:
     return slice(head * head_dim, (head + 1) * head_dim)
 
 
-def _sketch(stream: Stream, back: int) -> slice:
+def _sketch(stream: Stream, place: int) -> slice:
     """The identity in a note."""
-    start = stream.note(back).start
+    start = stream.note(place).start
     return slice(start, start + IDENTITY)

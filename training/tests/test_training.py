@@ -15,7 +15,8 @@ from reasoner import data
 from reasoner.curriculum import SHARES
 from reasoner.presets import PRESETS, Preset
 from reasoner.progress import Progress
-from reasoner.tokenizer import build
+from reasoner.tasks import problem
+from reasoner.tokenizer import build, encode
 from reasoner.trainer import Trainer
 
 TOKENIZER = build()
@@ -82,6 +83,21 @@ def test_wired_layers_find_what_followed_a_key(tiny: Preset) -> None:
         right += (said == torch.tensor(ids[1:]))[wanted].sum()
         total += wanted.sum()
     assert right / total > 0.7
+
+
+def test_wired_layers_tell_cards_of_the_same_words_apart(tiny: Preset) -> None:
+    model = Trainer(tiny.changed(["d_model=256"]), 0, CPU).model
+    right = total = 0
+    for seed in range(8):
+        ids, learned = encode(TOKENIZER, problem("cards", 0.5, seed).turns)
+        with torch.no_grad():
+            said = model.logits(model(torch.tensor(ids)[None]))[0].argmax(-1)
+        for i in range(len(ids) - 1):
+            # `if Ana even 30`: several cards of a deck say it, with other numbers.
+            if learned[i + 1] and TOKENIZER.decode(ids[i - 2 : i + 1]).split()[::2] == ["if", "even"]:
+                right += int(said[i] == ids[i + 1])
+                total += 1
+    assert total > 60 and right / total > 0.85
 
 
 def test_a_ledger_adds_up() -> None:
