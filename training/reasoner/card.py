@@ -152,9 +152,10 @@ def _against(measured: dict) -> str:
         rows.append((family, levels, cell(*FIRST[family]), cell(count["right"], count["total"])))
     text = _paragraph(
         """At the levels that the first was measured at, on other problems. The first knew no recipes and compared days
-        without saying with what. What else has changed: numbers start with their sizes in their embeddings, drills of
-        look-ups and comparisons come first, families have shares of the tokens and not of the problems, one problem in
-        seven of the second half goes beyond full difficulty, later layers start with keener attention."""
+        without saying with what. What else has changed: numbers start with their sizes in their embeddings, look-ups
+        heed what stands further back, drills of single skills come first, families have shares of the tokens and not of
+        the problems, one problem in seven of the second half goes beyond full difficulty, later layers start
+        with keener attention."""
     )
     return f"{_table(['family', 'levels', 'first', 'this one'], rows)}\n\n{text}"
 
