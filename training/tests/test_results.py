@@ -230,8 +230,8 @@ def test_layers_that_look_at_one_place_are_sparse(tiny: Preset) -> None:
     model = Trainer(tiny, 0, CPU).model
     ids = encode(build(), problem("days", 0.3, 5).turns)[0]
     measured = layers(model, [ids])
-    # The first layer is wired to look at one token, the second at one match.
-    assert measured[0]["hoyer"] > 0.95 and measured[0]["sink_mass"] < 0.05
+    # Three heads of the first layer are wired to look at one token, the fourth at nine; the second layer at one match.
+    assert measured[0]["hoyer"] > 0.9 and measured[0]["sink_mass"] < 0.05
     for norm in (model.layers[1].self_attn.q_norm, model.layers[1].self_attn.k_norm):
         norm.weight.data.zero_()
     even = layers(model, [ids])[1]
