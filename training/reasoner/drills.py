@@ -80,17 +80,9 @@ class Drills:
                 break
             made = rng.choice(open_)
             parts = rng.sample([food for food in foods if food != made], 2)
-            text = ""
-            for part in parts:
-                if part not in known:
-                    text += f" I need {part} for {made}."
-                    break
-                text += f" {recipes.price(part, known)}"
-            else:
-                a, b = (known[part] for part in parts)
-                if a + b > recipes.TOP:
-                    continue
-                known[made] = a + b
-                text += f" {a} + {b} = {a + b}. {recipes.price(made, known)}"
+            said = recipes.visit(made, parts, known)
+            if said is None:
+                continue
+            text, _ = said
             pieces += [(recipes.recipe(made, parts), False), (text + "\n", True)]
         return encode_pieces(self.tokenizer, pieces)

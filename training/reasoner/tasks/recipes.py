@@ -65,26 +65,37 @@ def price(food: str, known: dict[str, int]) -> str:
     return f"{food.capitalize()} costs {known[food]}."
 
 
+def visit(food: str, parts: Sequence[str], known: dict[str, int]) -> tuple[str, str | None] | None:
+    """What is said of a goal after its recipe, and the part that is needed next: what is known of its parts up to the
+    first that is not; or the sum, which is known from then on, and no part. None if that is more than 99."""
+    text = ""
+    for part in parts:
+        if part not in known:
+            return f"{text} I need {part} for {food}.", part
+        text += f" {price(part, known)}"
+    a, b = (known[part] for part in parts)
+    if a + b > TOP:
+        return None
+    known[food] = a + b
+    return f"{text} {a} + {b} = {a + b}. {price(food, known)}", None
+
+
 def _work(goal: str, made: dict[str, tuple[str, str]], known: dict[str, int]) -> list[str] | None:
     """The lines of thought, which add to `known`; None if something costs more than 99."""
     lines, stack = [], [goal]
     opening = f"I need {goal}. "
     while stack:
         food = stack[-1]
-        line = opening + recipe(food, made[food])
+        said = visit(food, made[food], known)
+        if said is None:
+            return None
+        text, needed = said
+        line = f"{opening}{recipe(food, made[food])}{text}"
         opening = ""
-        for part in made[food]:
-            if part not in known:
-                lines.append(f"{line} I need {part} for {food}.")
-                stack.append(part)
-                break
-            line += f" {price(part, known)}"
+        if needed:
+            stack.append(needed)
         else:
-            a, b = (known[part] for part in made[food])
-            if a + b > TOP:
-                return None
-            known[food] = a + b
-            line += f" {a} + {b} = {a + b}. {price(food, known)}"
             stack.pop()
-            lines.append(line + (f" Back to {stack[-1]}." if stack else ""))
+            line += f" Back to {stack[-1]}." if stack else ""
+        lines.append(line)
     return lines
