@@ -11,6 +11,12 @@ def threads() -> None:
     torch.set_num_threads(1)
 
 
+@pytest.fixture(autouse=True)
+def seed() -> None:
+    """The same numbers in every run, in whatever order the tests are run."""
+    torch.manual_seed(0)
+
+
 @pytest.fixture
 def tiny() -> Preset:
     """The cpu preset in little."""

@@ -127,8 +127,9 @@ def test_a_llama_is_taught_from_a_folder(tiny: Preset, tmp_path: Path) -> None:
     taught = AutoModelForCausalLM.from_pretrained(tmp_path / "taught", dtype=torch.float32).eval()
     assert taught.config.model_type == "llama"
     with torch.no_grad():
-        ours = resumed.averaged()
-        assert (ours.logits(ours(ids)) - taught(ids).logits).abs().max() < 0.05
+        ours, theirs = resumed.averaged(), taught(ids).logits
+        # Written as f16, so the same but for its rounding, which grows with the logits.
+        assert (ours.logits(ours(ids)) - theirs).norm() < 0.005 * theirs.norm()
 
 
 def test_a_gguf_file_is_read_with_its_digits_apart() -> None:
