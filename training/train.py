@@ -88,13 +88,19 @@ def begin(args: argparse.Namespace, device: torch.device) -> Trainer:
 
 
 class Halt:
-    """Whether somebody wants the run to stop: the first Ctrl-C or SIGTERM is heeded between two steps, with a
-    checkpoint, the second at once."""
+    """Whether somebody wants the run to stop: inside `with`, the first Ctrl-C or SIGTERM is heeded between two steps,
+    with a checkpoint, the second at once; after it they do what they did before."""
 
     def __init__(self) -> None:
         self.by = 0
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self._note)
+
+    def __enter__(self) -> "Halt":
+        self._before = {number: signal.signal(number, self._note) for number in (signal.SIGINT, signal.SIGTERM)}
+        return self
+
+    def __exit__(self, *_) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
 
     def _note(self, number: int, _frame: object) -> None:
         self.by = number
@@ -104,18 +110,12 @@ class Halt:
     def __call__(self) -> bool:
         return self.by != 0
 
-    def over(self) -> None:
-        """Signals end the program at once again."""
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, signal.SIG_DFL)
-
 
 def main() -> None:
     """Trains; once the run is over, evaluates and exports."""
     args = arguments()
     if args.threads:
         torch.set_num_threads(args.threads)
-    halt = Halt()
     try:
         device = device_of(args.device)
         trainer = begin(args, device)
@@ -125,7 +125,8 @@ def main() -> None:
         print(f"{preset.name}: {size}", flush=True)
         if preset.compile and (device.type == "cuda" or shutil.which("g++")):
             trainer.compile()
-        over = trainer.run(args.out, args.minutes, halt)
+        with Halt() as halt:
+            over = trainer.run(args.out, args.minutes, halt)
     except (OSError, ValueError, ImportError) as error:
         sys.exit(f"train.py: {error}")
     except TorchDynamoException as error:
@@ -133,7 +134,6 @@ def main() -> None:
     if not over:
         print(f"Not done yet: go on with --out {args.out} --resume")
         sys.exit(128 + halt.by if halt.by else 0)
-    halt.over()
     measured = finish(trainer, args.out, args.problems)
     for family, count in measured["families"].items():
         low, high = count["interval"]
@@ -142,4 +142,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except KeyboardInterrupt:
+        sys.exit(128 + signal.SIGINT)

@@ -22,7 +22,7 @@ ABOUT = {
 FIRST = {"cards": (25, 25), "two_turn": (5, 8), "days": (7, 25), "sort": (21, 25), "rooms": (24, 25)}
 # How a run starts, from scratch or from a model that is there already.
 START = {
-    False: """Layers 0 and 1 start as known look-up circuits, and numbers with their sizes; Muon for matrices, AdamW for
+    False: """Layers 0 to 2 start as known look-up circuits, and numbers with their sizes; Muon for matrices, AdamW for
     the rest.""",
     True: """AdamW changed all weights of the model that it started from.""",
 }

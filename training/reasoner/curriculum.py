@@ -7,6 +7,9 @@ from .tasks.cards import most_moves
 
 # Parts of the tokens, not of the problems: a share by problems leaves the families with short chains a few percent.
 SHARES = {"cards": 0.22, "two_turn": 0.24, "days": 0.14, "sort": 0.13, "rooms": 0.13, "recipes": 0.14}
+# Cards that say nearly what another one says, which drawn decks seldom have: families that have decks, the part of
+# these decks, and of the cards of such a deck.
+CARDS, ALIKE_DECKS, ALIKE = ("cards", "two_turn"), 0.5, 0.4
 
 
 @dataclass(frozen=True)

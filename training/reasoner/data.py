@@ -14,7 +14,7 @@ from threading import Thread
 import numpy as np
 from tokenizers import Tokenizer
 
-from .curriculum import SHARES, Stage, difficulty, stage
+from .curriculum import ALIKE, ALIKE_DECKS, CARDS, SHARES, Stage, difficulty, stage
 from .drills import Drills
 from .presets import Preset
 from .tasks import draw
@@ -93,7 +93,8 @@ class Source:
             if kind == "drills":
                 ids, learned = self.drills.draw(rng)
             else:
-                problem = draw(rng, kind, *difficulty(rng, kind, now, self.preset.stretch))
+                more = {"alike": ALIKE} if kind in CARDS and rng.random() < ALIKE_DECKS else {}
+                problem = draw(rng, kind, *difficulty(rng, kind, now, self.preset.stretch), **more)
                 ids, learned = encode(self.tokenizer, problem.turns)
             if len(ids) <= most:
                 examples.append(Example(kind, ids, learned))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields, replace
 
 from .model import Shape
+from .wiring import WIRED
 
 DTYPES = ("float32", "bfloat16")
 SWITCH = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
@@ -67,8 +68,8 @@ class Preset:
             raise ValueError(f"dtype is one of {', '.join(DTYPES)}, not {self.dtype!r}")
         if self.heads % self.kv_heads:
             raise ValueError(f"{self.heads} heads cannot share {self.kv_heads} KV heads evenly")
-        if not self.base and self.layers < 2:
-            raise ValueError(f"a run from scratch wires two layers, not {self.layers}")
+        if not self.base and self.layers < WIRED:
+            raise ValueError(f"a run from scratch wires {WIRED} layers, not {self.layers}")
         if self.longest > self.max_positions:
             raise ValueError(f"problems up to {self.longest} tokens do not fit in {self.max_positions} positions")
         if self.stretch < 1:

@@ -38,7 +38,8 @@ class Trainer:
             self.tokenizer = build()
             self.model = Reasoner(preset.shape(self.tokenizer.get_vocab_size()))
             self.model.start(seed)
-            wiring.wire(self.model, numbers(self.tokenizer), words(self.tokenizer), seed)
+            known = numbers(self.tokenizer), words(self.tokenizer), self.tokenizer.token_to_id(":")
+            wiring.wire(self.model, *known, seed)
         self.model.to(device)
         self.average = {name: weight.detach().clone() for name, weight in self.model.named_parameters()}
         matrices, others = [], []

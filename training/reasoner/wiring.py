@@ -1,4 +1,4 @@
-"""Starts the first two layers as known circuits, so that look-ups need not be discovered.
+"""Starts the first three layers as known circuits, so that look-ups need not be discovered.
 
 From a random start two CPU cores do not get there: after 5M tokens the recall of a span by its key still cost 5 nats a
 token, against 0.4 nats at step 0 with this start. What is wired:
@@ -8,11 +8,13 @@ token, against 0.4 nats at step 0 with this start. What is wired:
   instead of being inferred from sums.
 - Layer 0: three heads that look 1, 2 and 3 tokens back, by the fast pairs of the rotation, and note what stands there,
   with its size; a fourth, by slower pairs, notes some nine tokens around the seventh all at once.
-- Layer 1: heads that find the place before which the newest three tokens stand, and around them much the same as
-  here, by the slow pairs, and bring what came next there. The same few words stand in several cards, rooms and days:
-  which of them is meant, only what is further back can tell.
+- Layer 1: a head that finds the newest colon and notes what stands before it, over the window: the number of the card,
+  room or day that the line is about.
+- Layer 2: heads that find the place before which the newest three tokens stand, with the same heading and much the
+  same around them, by the slow pairs, and bring what came next there. The same few words stand in several cards, rooms
+  and days: which of them is meant, only what is further back can tell.
 
-Everything stays trainable, and the other layers start at random.
+Everything stays trainable; the other layers, and the other heads of layer 1, start at random.
 """
 
 import math
@@ -32,8 +34,11 @@ SCALE, SIZE_SCALE = 0.3, 0.45  # of an embedding's entries; sizes are few and st
 SHARED = 0.3  # part of an identity's variance that variants of a word have in common
 LAST = 0.3  # of the last norm, as these embeddings would make logits of several tens
 SHARP, KEEN = 2.4, 1.6  # q and k norms of wired and of other layers; scores reach 8 times the square of it
-NOTE_GAIN, WINDOW_GAIN = 0.2, 0.7  # what is noted; the mean of nine tokens is a third as long as one of them
-PARTS = (11, 6, 5, 8)  # dimensions of a match for each token back, the newest counts most, and for the window
+NOTE_GAIN, WINDOW_GAIN, HEADING_GAIN = 0.2, 0.7, 0.3  # what is noted; the mean of nine tokens is shorter than one
+BRING_GAIN = 2.2  # what a match brings
+MARKED = 4.0  # how far a colon's key outweighs what all keys have in common
+PARTS = (11, 6, 5, 8)  # dimensions of a match for each token back, the newest counts most, and for window and heading
+WIRED = 3  # layers
 
 
 @dataclass(frozen=True)
@@ -60,7 +65,8 @@ class Stream:
         return slice(self.size.start, self.identity.stop)
 
     def note(self, place: int) -> slice:
-        """Where layer 0 notes the token `place` + 1 places before, or at the last place the window."""
+        """Where layer 0 notes the token `place` + 1 places before, or at the last place the window, and layer 1 the
+        heading."""
         start = self.identity.stop + place * NOTED
         return slice(start, start + NOTED)
 
@@ -77,24 +83,27 @@ def sizes(number: int) -> list[float]:
 
 
 @torch.no_grad()
-def wire(model: Reasoner, numbers: dict[int, int], words: dict[int, str], seed: int) -> None:
-    """Wires a model with random weights. numbers: token -> its number; words: token -> its text, variants alike."""
+def wire(model: Reasoner, numbers: dict[int, int], words: dict[int, str], colon: int, seed: int) -> None:
+    """Wires a model with random weights. numbers: token -> its number; words: token -> its text, variants alike;
+    colon: the token after a heading."""
     generator = torch.Generator().manual_seed(seed)
     stream = Stream(model.shape.d_model)
-    if stream.identity.stop - stream.identity.start < IDENTITY or model.shape.heads < NOTES:
-        raise ValueError(f"too small to be wired: d_model {model.shape.d_model}, heads {model.shape.heads}")
+    shape = model.shape
+    if stream.identity.stop - stream.identity.start < IDENTITY or shape.heads < NOTES or shape.kv_heads < 2:
+        raise ValueError(f"too small to be wired: d_model {shape.d_model}, heads {shape.heads} over {shape.kv_heads}")
 
     def normal(*size: int) -> Tensor:
         return torch.randn(*size, generator=generator)
 
     for i, layer in enumerate(model.layers):
         for norm in (layer.self_attn.q_norm, layer.self_attn.k_norm):
-            norm.weight.fill_(SHARP if i < 2 else KEEN)
+            norm.weight.fill_(SHARP if i < WIRED else KEEN)
     model.norm.weight.fill_(LAST)
     _embed(model, stream, numbers, words, normal)
     width = stream.identity.stop - stream.identity.start
     sketch = normal(IDENTITY, width) / math.sqrt(width)  # of an identity, small enough to be noted
     _look_back(model, stream, sketch)
+    _heading(model, stream, colon)
     _match(model, stream, sketch, normal)
 
 
@@ -143,8 +152,31 @@ def _look_back(model: Reasoner, stream: Stream, sketch: Tensor) -> None:
         attention.o_proj.weight[stream.note(place), head.start : head.start + NOTED] = gain * torch.eye(NOTED)
 
 
-def _match(model: Reasoner, stream: Stream, sketch: Tensor, normal: Callable[..., Tensor]) -> None:
+def _heading(model: Reasoner, stream: Stream, colon: int) -> None:
+    """What stands before the newest colon, noted by the first head of the last group. The other heads of the layer
+    write nothing yet."""
     attention, shape = model.layers[1].self_attn, model.shape
+    half, group = shape.head_dim // 2, shape.heads // shape.kv_heads
+    last = shape.kv_heads - 1
+    kv, head = _rows(last, shape.head_dim), _rows(last * group, shape.head_dim)
+    # Pairs that turn slowly, each at its own pace: a score falls with the distance, so the nearest colon wins.
+    slow, idle = slice(7 * half // 32, 14 * half // 32), slice(0, 7 * half // 32)
+    own = model.embed_tokens.weight[colon, stream.identity]
+    key = torch.zeros(shape.head_dim, shape.d_model)
+    key[slow, stream.identity] = MARKED * own / own.square().sum()
+    # What all keys have in common, in pairs that queries do not look at: a key that is nothing else scores nothing.
+    key[idle, stream.constant] = 1 / (SCALE * CONSTANT)
+    query = torch.zeros(shape.head_dim, shape.d_model)
+    query[slow, stream.constant] = 1.0
+    attention.k_proj.weight[kv], attention.q_proj.weight[head] = key, query
+    attention.v_proj.weight[kv] = 0.0
+    attention.v_proj.weight[kv.start : kv.start + NOTED, stream.note(0)] = torch.eye(NOTED)
+    attention.o_proj.weight.zero_()  # what the other heads would write at random would blur what is compared
+    attention.o_proj.weight[stream.note(NOTES - 1), head.start : head.start + NOTED] = HEADING_GAIN * torch.eye(NOTED)
+
+
+def _match(model: Reasoner, stream: Stream, sketch: Tensor, normal: Callable[..., Tensor]) -> None:
+    attention, shape = model.layers[2].self_attn, model.shape
     half, group = shape.head_dim // 2, shape.heads // shape.kv_heads
     # Pairs that hardly turn over the length of a problem, so that a match counts at any distance.
     slow = torch.tensor([*range(half - sum(PARTS) // 2, half), *range(2 * half - sum(PARTS) // 2, 2 * half)])
@@ -169,7 +201,7 @@ def _match(model: Reasoner, stream: Stream, sketch: Tensor, normal: Callable[...
         for head in range(kv * group, (kv + 1) * group):
             attention.q_proj.weight[_rows(head, shape.head_dim)] = queries
             attention.o_proj.weight[:, _rows(head, shape.head_dim)] = 0.0
-            attention.o_proj.weight[stream.token, _rows(head, shape.head_dim)] = 1.4 / shape.heads * bring.T
+            attention.o_proj.weight[stream.token, _rows(head, shape.head_dim)] = BRING_GAIN / shape.heads * bring.T
 
 
 def _rows(head: int, head_dim: int) -> slice:

@@ -20,5 +20,5 @@ def seed() -> None:
 @pytest.fixture
 def tiny() -> Preset:
     """The cpu preset in little."""
-    changes = ["layers=2", "d_model=192", "d_ff=64", "max_positions=2048", "tokens=131072", "batch=2048"]
+    changes = ["layers=3", "d_model=192", "d_ff=64", "max_positions=2048", "tokens=131072", "batch=2048"]
     return PRESETS["cpu"].changed([*changes, "compile=no"])

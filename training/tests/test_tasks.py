@@ -1,10 +1,13 @@
 """The tasks: every line of thought follows from the questions alone."""
 
+import re
+from random import Random
+
 import pytest
 from solver import solve
 
 import samples
-from reasoner.tasks import FAMILIES, answer_of, problem
+from reasoner.tasks import FAMILIES, answer_of, draw, problem
 from reasoner.tasks.recipes import MOST
 
 
@@ -37,6 +40,23 @@ def test_runs_of_exact_size_do_not_repeat_themselves() -> None:
     for seed in range(20):
         lines = problem("cards", 0.5, seed, 30).turns[0].thinking.split("\n")
         assert len({line.split(". ", 1)[1] for line in lines}) == 30
+
+
+@pytest.mark.parametrize("family", ["cards", "two_turn"])
+def test_decks_have_cards_alike_where_asked(family: str) -> None:
+    def again(alike: float) -> float:
+        """Part of the cards that give as one before them."""
+        cards = before = 0
+        for seed in range(100):
+            turns = draw(Random(seed), family, 1.0, alike=alike).turns
+            assert [(turn.thinking, turn.answer) for turn in turns] == solve(family, [turn.question for turn in turns])
+            gifts = [gift for turn in turns for gift in re.findall(r"Card \d+: (\w+ gives \w+ \d)", turn.question)]
+            cards += len(gifts)
+            before += len(gifts) - len(set(gifts))
+        return before / cards
+
+    assert draw(Random(1), family, 1.0, alike=0.0) == draw(Random(1), family, 1.0)
+    assert again(0.4) > again(0.0) + 0.08
 
 
 def test_recipes_read_things_again_that_were_worked_out_for_another() -> None:

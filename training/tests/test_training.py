@@ -15,7 +15,7 @@ from reasoner import data
 from reasoner.curriculum import SHARES
 from reasoner.presets import PRESETS, Preset
 from reasoner.progress import Progress
-from reasoner.tasks import problem
+from reasoner.tasks import draw
 from reasoner.tokenizer import build, encode
 from reasoner.trainer import Trainer
 
@@ -82,14 +82,14 @@ def test_wired_layers_find_what_followed_a_key(tiny: Preset) -> None:
         wanted = torch.tensor(learned[1:])
         right += (said == torch.tensor(ids[1:]))[wanted].sum()
         total += wanted.sum()
-    assert right / total > 0.7
+    assert right / total > 0.6
 
 
 def test_wired_layers_tell_cards_of_the_same_words_apart(tiny: Preset) -> None:
     model = Trainer(tiny.changed(["d_model=256"]), 0, CPU).model
     right = total = 0
     for seed in range(8):
-        ids, learned = encode(TOKENIZER, problem("cards", 0.5, seed).turns)
+        ids, learned = encode(TOKENIZER, draw(Random(seed), "cards", 0.5, alike=0.4).turns)
         with torch.no_grad():
             said = model.logits(model(torch.tensor(ids)[None]))[0].argmax(-1)
         for i in range(len(ids) - 1):
@@ -97,7 +97,7 @@ def test_wired_layers_tell_cards_of_the_same_words_apart(tiny: Preset) -> None:
             if learned[i + 1] and TOKENIZER.decode(ids[i - 2 : i + 1]).split()[::2] == ["if", "even"]:
                 right += int(said[i] == ids[i + 1])
                 total += 1
-    assert total > 60 and right / total > 0.85
+    assert total > 60 and right / total > 0.95
 
 
 def test_a_ledger_adds_up() -> None:
@@ -206,7 +206,7 @@ def test_wrong_settings_are_refused(tiny: Preset, tmp_path: Path) -> None:
         "dtype=bf16": "dtype is one of float32, bfloat16",
         "compile=maybe": "compile wants yes or no",
         "kv_heads=3": "4 heads cannot share 3 KV heads",
-        "layers=1": "wires two layers",
+        "layers=2": "wires 3 layers",
         "longest=4096": "do not fit in 2048 positions",
         "tokens=0": "tokens must be 1 or more",
     }.items():

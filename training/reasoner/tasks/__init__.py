@@ -18,9 +18,10 @@ FAMILIES = {
 }
 
 
-def draw(rng: Random, family: str, level: float, size: int | None = None) -> Problem:
-    """A problem from the stream `rng`. Levels run from 0 to 1; higher ones go on in the same way and are longer."""
-    return Problem(family, level, FAMILIES[family](rng, level, size=size))
+def draw(rng: Random, family: str, level: float, size: int | None = None, **more: float) -> Problem:
+    """A problem from the stream `rng`. Levels run from 0 to 1; higher ones go on in the same way and are longer. `more`
+    is what the family's own `draw` takes."""
+    return Problem(family, level, FAMILIES[family](rng, level, size=size, **more))
 
 
 def problem(family: str, level: float, seed: int, size: int | None = None) -> Problem:

@@ -4,7 +4,7 @@ What the cache must hold: cards, facts of the prompt read again and again; holdi
 the thinking. A second turn deals new cards: holdings live on, the old cards are dead.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from random import Random
 
 from .problem import Turn
@@ -30,9 +30,10 @@ class Card:
         return f"{head}; if {self.watched} even {self.even} else {self.odd}."
 
 
-def draw(rng: Random, level: float, turns: int = 1, size: int | None = None) -> tuple[Turn, ...]:
+def draw(rng: Random, level: float, turns: int = 1, size: int | None = None, alike: float = 0.0) -> tuple[Turn, ...]:
     """3 to 6 people, 3 to 8 cards, up to 28 moves at level 1 (two turns: up to 14 each), or exactly `size` moves a
-    turn. A run of exact size never comes back to where it was: such a run would repeat itself to the letter."""
+    turn. A run of exact size never comes back to where it was: such a run would repeat itself to the letter. Of the
+    cards, a part `alike` says nearly what another one says, so that only the number tells which it is."""
     while True:
         people = rng.randint(3, 3 + round(3 * level * rng.random()))
         count = rng.randint(3, 3 + round(5 * level * rng.random()))
@@ -40,8 +41,10 @@ def draw(rng: Random, level: float, turns: int = 1, size: int | None = None) -> 
         have = {name: rng.randint(20, 60) for name in rng.sample(NAMES, people)}
         numbers = rng.sample(range(1, TOP + 1), count * turns)
         played: list[Turn] = []
+        dealt: list[Card] = []
         for i in range(turns):
-            cards = _deal(rng, list(have), numbers[i * count : (i + 1) * count])
+            cards = _deal(rng, list(have), numbers[i * count : (i + 1) * count], dealt, alike)
+            dealt += cards.values()
             moves = size or rng.randint(max(1, most // 2) if rng.random() < 0.6 else 1, most)
             turn = _turn(rng, cards, have, moves, again=i > 0, circles=size is None)
             if turn is None:
@@ -56,18 +59,32 @@ def most_moves(level: float, turns: int) -> int:
     return 3 + round(25 * level) if turns == 1 else 2 + round(12 * level)
 
 
-def draw_two(rng: Random, level: float, size: int | None = None) -> tuple[Turn, ...]:
+def draw_two(rng: Random, level: float, size: int | None = None, alike: float = 0.0) -> tuple[Turn, ...]:
     """`draw` with two turns."""
-    return draw(rng, level, 2, size)
+    return draw(rng, level, 2, size, alike)
 
 
-def _deal(rng: Random, people: list[str], numbers: list[int]) -> dict[int, Card]:
-    cards = {}
+def _deal(rng: Random, people: list[str], numbers: list[int], dealt: list[Card], alike: float) -> dict[int, Card]:
+    cards: dict[int, Card] = {}
     for number in numbers:
         giver, taker = rng.sample(people, 2)
         even, odd = rng.sample([other for other in numbers if other != number], 2)
-        cards[number] = Card(number, giver, taker, rng.randint(1, 9), rng.choice(people), even, odd)
+        card = Card(number, giver, taker, rng.randint(1, 9), rng.choice(people), even, odd)
+        others = [*dealt, *cards.values()]
+        if alike and others and rng.random() < alike:
+            card = _like(rng, card, rng.choice(others), numbers)
+        cards[number] = card
     return cards
+
+
+def _like(rng: Random, card: Card, other: Card, numbers: list[int]) -> Card:
+    """The card with most of what another says, where it still is one of the deck."""
+    same = {field.name: getattr(other, field.name) for field in fields(Card)[1:] if rng.random() < 0.75}
+    if not {same.get("even"), same.get("odd")} <= {None, *numbers} - {card.number}:
+        same.pop("even", None)
+        same.pop("odd", None)
+    like = replace(card, **same)
+    return like if like.giver != like.taker and like.even != like.odd else card
 
 
 def _turn(
