@@ -230,8 +230,7 @@ def test_groups_by_length_are_large_and_miss_nobody(tiny: Preset) -> None:
 def test_layers_that_look_at_one_place_are_sparse(tiny: Preset) -> None:
     model = Trainer(tiny, 0, CPU).model
     ids = encode(build(), problem("days", 0.3, 5).turns)[0]
-    # The first layer is wired to look at one token, its last head at a window; here that one looks at one as well. The
-    # second layer looks at one match.
+    # The first layer is wired to look at one token, its last head at a window; here that one looks at one as well.
     queries = model.layers[0].self_attn.q_proj.weight.data.view(model.shape.heads, model.shape.head_dim, -1)
     queries[-1] = queries[-2]
     measured = layers(model, [ids])

@@ -82,7 +82,7 @@ def test_wired_layers_find_what_followed_a_key(tiny: Preset) -> None:
         wanted = torch.tensor(learned[1:])
         right += (said == torch.tensor(ids[1:]))[wanted].sum()
         total += wanted.sum()
-    assert right / total > 0.6
+    assert right / total > 0.65
 
 
 def test_wired_layers_tell_cards_of_the_same_words_apart(tiny: Preset) -> None:
