@@ -169,7 +169,7 @@ def test_tools(caller):
 
 
 def test_several_answers_are_seeded(client):
-    choices = lambda seed: [c.message.content for c in ask(client, n=3, temperature=1.5, seed=seed, max_tokens=40).choices]
+    choices = lambda seed: [(c.message.reasoning, c.message.content) for c in ask(client, n=3, temperature=2, seed=seed, max_tokens=40).choices]
     assert choices(1) == choices(1) != choices(2)
 
 

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{options, outcome, problems, reasoner, request, run};
+use common::{VOCAB, options, outcome, problems, reasoner, request, run};
 use lethe_engine::{
     Core, EngineError, EngineOptions, Failure, Generation, RepetitionDetection, Request, Sampling, SubmitError,
 };
@@ -25,8 +25,8 @@ fn every_bad_request_is_refused_by_name() {
     let with = |generation: Generation| Request { generation, ..request(&good, "full", 5) };
     assert!(matches!(refuse(request(&[], "full", 5)), SubmitError::EmptyPrompt));
     assert!(matches!(
-        refuse(request(&[1, 2, 736], "full", 5)),
-        SubmitError::TokenOutOfRange { index: 2, id: 736, vocab: 736 }
+        refuse(request(&[1, 2, VOCAB], "full", 5)),
+        SubmitError::TokenOutOfRange { index: 2, id: VOCAB, vocab: 800 }
     ));
     assert!(matches!(
         refuse(with(Generation { logprobs: Some(21), ..Generation::default() })),

@@ -4,17 +4,12 @@ mod common;
 
 use std::sync::Arc;
 
-use common::{Outcome, options, problems, reasoner, request, run};
+use common::{CARD, CLOSE, END, NEWLINE, OPEN, Outcome, VOCAB, options, problems, reasoner, request, run};
 use lethe_engine::{
     AfterThinking, Constrained, Constraint, ConstraintError, Core, EngineOptions, Failure, FinishReason, Request,
     Sampling, StoppedBy, SubmitError, ThinkingBudget,
 };
 use lethe_model::{CpuBackend, Model, ThinkTags};
-
-const OPEN: u32 = 722;
-const CLOSE: u32 = 723;
-const END: u32 = 721;
-const NEWLINE: u32 = 198;
 
 /// Exactly so many digits; with `may_end`, fewer will do.
 #[derive(Clone, Debug)]
@@ -30,7 +25,7 @@ struct Digits {
 impl Digits {
     fn new(model: &Model<CpuBackend>, digits: usize) -> Digits {
         let tokenizer = model.tokenizer.as_ref().unwrap();
-        let tokens = (0..736).map(|id| tokenizer.bytes(id)).collect();
+        let tokens = (0..VOCAB).map(|id| tokenizer.bytes(id)).collect();
         Digits { tokens: Arc::new(tokens), left: digits, may_end: false, ended: false, breaks: None }
     }
 
@@ -108,7 +103,7 @@ fn without_thinking_it_binds_from_the_first_token() {
         let mut past = prompt.clone();
         for (&id, told) in o.ids().iter().zip(&o.logprobs) {
             let mut alone = request(&past, "full", 1);
-            let bans = (0..736).filter(|&id| !grammar.fits(id)).map(|id| (id, f32::NEG_INFINITY));
+            let bans = (0..VOCAB).filter(|&id| !grammar.fits(id)).map(|id| (id, f32::NEG_INFINITY));
             alone.generation.sampling.logit_bias = bans.collect();
             alone.generation.logprobs = Some(0);
             let alone = solo(&model, alone);
@@ -152,7 +147,7 @@ fn sampled_and_penalised_choices_follow_it_too() {
             top_k: 50,
             frequency_penalty: 1.0,
             repetition_penalty: 1.5,
-            logit_bias: vec![(300, 1e4), (16, f32::NEG_INFINITY)], // a word, and the digit 1 by itself
+            logit_bias: vec![(CARD, 1e4), (16, f32::NEG_INFINITY)], // a word, and the digit 1 by itself
             seed,
             ..Sampling::default()
         };
@@ -164,7 +159,7 @@ fn sampled_and_penalised_choices_follow_it_too() {
     let mut r = bound(prompt, Digits::new(&model, 25), None);
     let grammar = Digits::new(&model, 25);
     r.generation.sampling.logit_bias =
-        (0..736).filter(|&id| grammar.fits(id)).map(|id| (id, f32::NEG_INFINITY)).collect();
+        (0..VOCAB).filter(|&id| grammar.fits(id)).map(|id| (id, f32::NEG_INFINITY)).collect();
     assert_eq!(solo(&model, r).failed, Some(Failure::NothingToSample));
 }
 
@@ -204,7 +199,7 @@ fn a_model_that_need_not_think_answers_or_thinks_and_nothing_else() {
         r
     };
     // without its tag it answers at once, whatever it would like to say
-    assert!(is_digits(&solo(&model, with(vec![(OPEN, -1e4), (NEWLINE, 1e4), (300, 1e4)])).text, 6));
+    assert!(is_digits(&solo(&model, with(vec![(OPEN, -1e4), (NEWLINE, 1e4), (CARD, 1e4)])).text, 6));
     // with it, thinking does not end before it is closed, and what may lie between it and the answer is little
     let o = solo(&model, with(vec![(OPEN, 10.0), (NEWLINE, 500.0), (CLOSE, 1000.0), (END, 2000.0)]));
     assert_eq!(o.ids()[..2], [OPEN, CLOSE], "{}", o.text);
@@ -238,7 +233,7 @@ fn tags_of_several_tokens_are_opened_and_closed() {
     assert_eq!(o.text, "111111");
     // " Card" after a 9 would close thinking and begin the answer at once: it may come anywhere but there
     let only = |likelier: u32, other: u32| -> Vec<(u32, f32)> {
-        let rest = (0..736).filter(|&id| id != likelier && id != other).map(|id| (id, f32::NEG_INFINITY));
+        let rest = (0..VOCAB).filter(|&id| id != likelier && id != other).map(|id| (id, f32::NEG_INFINITY));
         rest.chain([(likelier, 100.0)]).collect()
     };
     let mut r = bound(only(id("ĠCard"), id("9")), true);

@@ -2,15 +2,11 @@
 
 mod common;
 
-use common::{Outcome, options, problems, reasoner, request, run};
+use common::{CARD, CLOSE, END, NEWLINE, OPEN, Outcome, VOCAB, options, problems, reasoner, request, run};
 use lethe_engine::{
     EngineOptions, Failure, FinishReason, RepetitionDetection, Request, Sampling, StoppedBy, ThinkingBudget,
 };
 use lethe_model::{CpuBackend, Model, ThinkTags};
-
-const CLOSE: u32 = 723;
-const OPEN: u32 = 722;
-const END: u32 = 721;
 
 fn solo(model: &std::sync::Arc<Model<CpuBackend>>, request: Request) -> Outcome {
     run(model, options(1), vec![request]).remove(0)
@@ -36,14 +32,14 @@ fn nothing_stops_a_turn_before_its_fewest_tokens() {
     }
     // ids of the request too
     let mut r = request(&problem.prompt, "full", 200);
-    r.generation.stop_ids = vec![198];
-    assert_eq!(solo(&model, r.clone()).done.unwrap().stopped_by, Some(StoppedBy::Id(198)));
+    r.generation.stop_ids = vec![NEWLINE];
+    assert_eq!(solo(&model, r.clone()).done.unwrap().stopped_by, Some(StoppedBy::Id(NEWLINE)));
     r.generation.min_tokens = 50;
     let o = solo(&model, r);
-    assert!(!o.ids()[..50].contains(&198) && o.ids().len() > 50);
+    assert!(!o.ids()[..50].contains(&NEWLINE) && o.ids().len() > 50);
     // and nothing is left where everything is banned
     let mut r = request(&problem.prompt, "full", 5);
-    r.generation.sampling.logit_bias = (0..736).filter(|&id| id != END).map(|id| (id, f32::NEG_INFINITY)).collect();
+    r.generation.sampling.logit_bias = (0..VOCAB).filter(|&id| id != END).map(|id| (id, f32::NEG_INFINITY)).collect();
     assert_eq!(solo(&model, r.clone()).ids(), [END]);
     r.generation.min_tokens = 1;
     assert_eq!(solo(&model, r).failed, Some(Failure::NothingToSample));
@@ -81,8 +77,8 @@ fn rules(min: usize, max: usize, count: usize) -> Option<RepetitionDetection> {
 /// A request whose model says one thing only, because nearly everything else is banned.
 fn stuck(prompt: &[u32]) -> Request {
     let mut r = request(prompt, "full", 200);
-    let bans = (0..736).filter(|id| ![CLOSE, 300].contains(id)).map(|id| (id, f32::NEG_INFINITY));
-    r.generation.sampling = Sampling { logit_bias: bans.chain([(300, 50.0)]).collect(), ..Sampling::default() };
+    let bans = (0..VOCAB).filter(|id| ![CLOSE, CARD].contains(id)).map(|id| (id, f32::NEG_INFINITY));
+    r.generation.sampling = Sampling { logit_bias: bans.chain([(CARD, 50.0)]).collect(), ..Sampling::default() };
     r
 }
 
@@ -113,23 +109,23 @@ fn inside_thinking_a_repetition_forces_the_close() {
     let budget = |tokens, starts_inside| {
         Some(ThinkingBudget { tokens, close: close.clone(), tags: ThinkTags::THINK, starts_inside })
     };
-    let prompt = [&problems()[0].prompt[..], &[OPEN, 198]].concat();
+    let prompt = [&problems()[0].prompt[..], &[OPEN, NEWLINE]].concat();
     let mut r = stuck(&prompt);
     r.generation.repetition = rules(1, 8, 6);
     r.generation.thinking = budget(None, true);
     let o = solo(&model, r.clone());
     // six of the same, the close, and then an answer that is no better: it ends
-    let expected = [&[300; 6], &close[..], &[300; 6]].concat();
+    let expected = [&[CARD; 6], &close[..], &[CARD; 6]].concat();
     assert_eq!((o.ids(), o.done.as_ref().unwrap().reason), (&expected[..], FinishReason::Repetition));
     // a budget that is spent first closes first, and its words are no repetition
     r.generation.thinking = budget(Some(3), true);
-    assert_eq!(solo(&model, r.clone()).ids(), [&[300; 3], &close[..], &[300; 6]].concat());
+    assert_eq!(solo(&model, r.clone()).ids(), [&[CARD; 3], &close[..], &[CARD; 6]].concat());
     // without tags nothing can be closed
     r.generation.thinking = None;
-    assert_eq!(solo(&model, r.clone()).ids(), [300; 6]);
+    assert_eq!(solo(&model, r.clone()).ids(), [CARD; 6]);
     // in the answer, where thinking was never opened, likewise
     r.generation.thinking = budget(None, false);
-    assert_eq!(solo(&model, r).ids(), [300; 6]);
+    assert_eq!(solo(&model, r).ids(), [CARD; 6]);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Outcome, options, problems, reasoner, request, run};
+use common::{CLOSE, NEWLINE, OPEN, Outcome, options, problems, reasoner, request, run};
 use lethe_engine::{EngineOptions, FinishReason, Limit, Request, Sampling, ThinkingBudget, TokenLogprobs};
 use lethe_kv::KvDtype;
 use lethe_model::ThinkTags;
@@ -54,10 +54,10 @@ fn bias_penalties_and_temperature_are_not_in_them() {
         ..Sampling::default()
     };
     odd.generation.ignore_eos = true;
-    let close = vec![198, 723, 198];
+    let close = vec![NEWLINE, CLOSE, NEWLINE];
     odd.generation.thinking =
         Some(ThinkingBudget { tokens: Some(20), close: close.clone(), tags: ThinkTags::THINK, starts_inside: false });
-    odd.generation.sampling.logit_bias.push((722, 1000.0)); // it thinks at once
+    odd.generation.sampling.logit_bias.push((OPEN, 1000.0)); // it thinks at once
     let o = run(&model, options(1), vec![odd]).remove(0);
     assert!(o.ids().windows(3).any(|w| w == close), "forced tokens are among them: {:?}", o.ids());
     assert!(o.logprobs.iter().any(|e| e.rank > 1));

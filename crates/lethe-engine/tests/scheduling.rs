@@ -33,7 +33,7 @@ fn prompts() -> Vec<Vec<u32>> {
     let shared = all[5].clone();
     for i in 1..4 {
         let tail = all[i].clone();
-        all.push([&shared[..], &tail[..30]].concat());
+        all.push([&shared[..], &tail[..20]].concat());
     }
     all
 }

@@ -4,13 +4,9 @@ mod common;
 
 use std::sync::Arc;
 
-use common::{options, outcome, problems, reasoner, request, run};
+use common::{CLOSE, NEWLINE, OPEN, VOCAB, options, outcome, problems, reasoner, request, run};
 use lethe_engine::{Core, EngineOptions, FinishReason, Request, Sampling, SubmitError, ThinkingBudget};
 use lethe_model::{CpuBackend, Model, ThinkTags};
-
-/// `</think>` of the embedded model.
-const CLOSE: u32 = 723;
-const OPEN: u32 = 722;
 
 fn budget(model: &Model<CpuBackend>, tokens: usize) -> ThinkingBudget {
     let close = model.tokenizer.as_ref().unwrap().encode("\nMove 5.\n</think>\n\n", false).unwrap();
@@ -59,12 +55,12 @@ fn who_closes_in_time_or_never_thinks_is_left_alone() {
     assert_eq!(with(budget(&model, thinking + 1)).ids(), free.ids());
     assert_ne!(with(budget(&model, thinking)).ids(), free.ids(), "one token earlier it is closed");
     // an answer without thinking: the prompt closes it already
-    let past: Vec<u32> = [&problem.prompt[..], &[OPEN, 198, CLOSE]].concat();
+    let past: Vec<u32> = [&problem.prompt[..], &[OPEN, NEWLINE, CLOSE]].concat();
     let free = run(&model, options(1), vec![request(&past, "full", 40)]).remove(0);
     let o = run(&model, options(1), vec![limited(&past, "full", 40, budget(&model, 0))]).remove(0);
     assert_eq!(o.ids(), free.ids());
     // a prompt that leaves it open
-    let past: Vec<u32> = [&problem.prompt[..], &[OPEN, 198]].concat();
+    let past: Vec<u32> = [&problem.prompt[..], &[OPEN, NEWLINE]].concat();
     let inside = ThinkingBudget { starts_inside: true, ..budget(&model, 3) };
     let o = run(&model, options(1), vec![limited(&past, "full", 40, inside.clone())]).remove(0);
     assert!(o.ids()[3..].starts_with(&inside.close));
@@ -143,10 +139,10 @@ fn budgets_that_cannot_work_are_refused() {
     let good = budget(&model, 5);
     let with = |close: Vec<u32>| ThinkingBudget { close, ..good.clone() };
     assert!(matches!(
-        refuse(&model, with(vec![CLOSE, 736])),
-        SubmitError::CloseTokenOutOfRange { index: 1, id: 736, .. }
+        refuse(&model, with(vec![CLOSE, VOCAB])),
+        SubmitError::CloseTokenOutOfRange { index: 1, id: VOCAB, .. }
     ));
-    let open = refuse(&model, with(vec![198])).to_string();
+    let open = refuse(&model, with(vec![NEWLINE])).to_string();
     assert!(open.contains("</think>"), "{open}");
     assert!(matches!(refuse(&model, with(vec![])), SubmitError::CloseWithoutTag { .. }));
     let untagged = ThinkTags { open: "".into(), ..ThinkTags::THINK };

@@ -38,7 +38,7 @@ fn misses(model: &Arc<Model<CpuBackend>>, gold: &Gold, policy: Box<dyn Policy>) 
 #[test]
 fn the_full_cache_misses_nothing() {
     let model = model();
-    for family in Family::LEARNED {
+    for family in Family::ALL {
         let gold = gold(&model, &generate(family, 0.4, 2));
         let misses = misses(&model, &gold, policy(&model, "full"));
         assert_eq!((misses.reads, misses.lost), (gold.reads.len(), 0), "{family}");

@@ -1,20 +1,7 @@
-//! Problems as a whole: the generators against the solver, and the solver against problems of the reference generator.
+//! Problems as a whole: the generators against the solver, and the solver against problems of `training/`.
 
 use lethe_eval::problems::{Cards, Days, Family, Problem, ProblemError, Recipes, Rooms, Sort, Turn, generate, solver};
 use serde::Deserialize;
-
-/// Problems of the generator that the embedded reasoner was trained with, four a family, up to the hardest level.
-const REFERENCE: &str = include_str!("reference.jsonl");
-
-#[derive(Deserialize)]
-struct Reference {
-    family: Family,
-    turns: Vec<Turn>,
-}
-
-fn reference() -> Vec<Reference> {
-    REFERENCE.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
-}
 
 /// Problems of `training/`, and what is said of replies to their last turn.
 const SAMPLES: &str = include_str!("../../../training/samples.jsonl");
@@ -27,16 +14,17 @@ struct Sample {
     verdicts: Vec<(String, bool)>,
 }
 
+fn samples() -> Vec<Sample> {
+    SAMPLES.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
 #[test]
 fn training_and_evaluation_mean_the_same() {
-    let samples: Vec<Sample> = SAMPLES.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let samples = samples();
     assert_eq!(samples.len(), 1000);
     for Sample { family, level, turns, verdicts } in samples {
         let questions: Vec<&str> = turns.iter().map(|turn| turn.question.as_str()).collect();
-        // The model that comes next says more in each line of days than the embedded one has learned.
-        if family != Family::Days {
-            assert_eq!(solver::solve(family, &questions).unwrap(), turns);
-        }
+        assert_eq!(solver::solve(family, &questions).unwrap(), turns);
         let problem = Problem { family, level, seed: 0, turns };
         for (reply, right) in verdicts {
             assert_eq!(problem.check(problem.turns.len() - 1, &reply), right, "{family}: {reply:?}");
@@ -52,18 +40,6 @@ fn text_hash(problem: &Problem) -> u64 {
 
 fn lines(problem: &Problem) -> Vec<usize> {
     problem.turns.iter().map(|turn| turn.thinking.lines().count()).collect()
-}
-
-#[test]
-fn the_solver_reproduces_the_reference() {
-    let reference = reference();
-    for family in Family::ALL {
-        assert_eq!(reference.iter().filter(|problem| problem.family == family).count(), 4, "{family}");
-    }
-    for Reference { family, turns } in reference {
-        let questions: Vec<&str> = turns.iter().map(|turn| turn.question.as_str()).collect();
-        assert_eq!(solver::solve(family, &questions).unwrap(), turns);
-    }
 }
 
 #[test]
@@ -85,7 +61,7 @@ fn a_seed_means_the_same_problem_for_ever() {
         (Family::Cards, 0.1, 0, 0xEDD3_69BE_D39C_6761),
         (Family::Cards, 0.8, 1, 0x94A0_3ADB_8D6D_C70A),
         (Family::TwoTurn, 0.4, 2, 0xA52F_26EE_A01C_EBEA),
-        (Family::Days, 0.5, 3, 0xD025_5649_2A5D_E498),
+        (Family::Days, 0.5, 3, 0x06E6_AEC3_2CA4_9927),
         (Family::Sort, 0.5, 4, 0x6162_38CC_6448_FC8B),
         (Family::Rooms, 0.5, 5, 0xFCAD_DB8A_F6AF_AA5C),
         (Family::Rooms, 1.0, u64::MAX, 0xAEFC_DE48_6AC8_FF9D),
@@ -344,8 +320,8 @@ fn unreadable_questions_say_where() {
 
 #[test]
 fn no_text_upsets_the_solver() {
-    // Every question cut off anywhere, and with any one character replaced by one of two bytes.
-    for Reference { family, turns } in reference() {
+    // Questions of every family cut off anywhere, and with any one character replaced by one of two bytes.
+    for Sample { family, turns, .. } in samples().into_iter().step_by(41) {
         let question = &turns[0].question;
         for (at, c) in question.char_indices() {
             let cut = solver::solve(family, &[&question[..at]]);

@@ -103,11 +103,12 @@ fn sort_reads_the_line_before_and_no_other() {
 fn days_carry_the_best_from_line_to_line() {
     let problem = generate(Family::Days, 0.8, 3);
     let reply = problem.turns[0].reply();
-    let days = reply.matches("Best so far").count();
+    let days = reply.matches(" so far: day ").count();
     let all = reads(&problem).unwrap().remove(0);
-    let after = |at: usize| reply[..at].ends_with("Best so far: day ");
-    let heeds = all.iter().filter(|read| after(read.at.start) && reply[..read.from[0].range.start].ends_with(" with "));
-    assert_eq!(heeds.count(), days - 1, "each day but the first is weighed against the record");
+    let after = |at: usize| reply[..at].ends_with(" against ");
+    let records =
+        all.iter().filter(|read| after(read.at.start) && reply[..read.from[0].range.start].ends_with(" with "));
+    assert_eq!(records.count(), days - 1, "each day but the first is weighed against the record");
 }
 
 #[test]

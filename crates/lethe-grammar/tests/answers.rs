@@ -4,15 +4,13 @@
 #[path = "../../lethe-engine/tests/common/mod.rs"]
 mod common;
 
-use common::{Outcome, options, problems, reasoner, request, run};
+use common::{END, Outcome, options, problems, reasoner, request, run};
 use lethe_engine::{
     AfterThinking, Constrained, Constraint, EngineOptions, FinishReason, Request, Sampling, ThinkingBudget,
 };
 use lethe_grammar::Grammars;
 use lethe_model::{CpuBackend, Model, ThinkTags};
 use serde_json::{Value, json};
-
-const END: u32 = 721;
 
 fn grammars(model: &Model<CpuBackend>) -> Grammars {
     Grammars::new(model.tokenizer.as_ref().unwrap(), model.decoder.dims.vocab, &model.end_ids).unwrap()
@@ -230,10 +228,10 @@ fn an_answer_that_may_go_on_ends_with_an_end_id_or_at_its_fewest_tokens() {
 #[test]
 fn a_grammar_of_another_model_ends_the_request_alone() {
     let model = reasoner(1);
-    let other = Grammars::new(model.tokenizer.as_ref().unwrap(), 800, &model.end_ids).unwrap();
+    let other = Grammars::new(model.tokenizer.as_ref().unwrap(), 900, &model.end_ids).unwrap();
     let requests = vec![bound(0, other.json_object().unwrap(), false, 0), request(&problems()[1].prompt, "full", 10)];
     let all = run(&model, options(2), requests);
     let failure = all[0].failed.as_ref().unwrap().to_string();
-    assert!(failure.contains("800") && failure.contains("736"), "{failure}");
+    assert!(failure.contains("900") && failure.contains("800"), "{failure}");
     assert_eq!(all[1].ids().len(), 10);
 }

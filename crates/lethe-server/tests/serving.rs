@@ -209,6 +209,6 @@ fn the_api_describes_itself() {
             assert!(reply.status != 404 && reply.status != 405, "{method} {path}: {}", reply.status);
         }
     }
-    assert_eq!(document["components"]["schemas"]["Prompt"]["oneOf"][1]["items"]["maximum"], 735);
+    assert_eq!(document["components"]["schemas"]["Prompt"]["oneOf"][1]["items"]["maximum"], 799);
     assert_eq!(server.get("/version").json()["version"], env!("CARGO_PKG_VERSION"));
 }

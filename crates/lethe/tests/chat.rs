@@ -119,7 +119,7 @@ fn thinking_can_be_hidden_and_cut_short() {
     assert!(thinking.ends_with("\nEnough."), "{thinking}");
     assert!(v["text"].as_str().expect("text").contains("\nEnough.\n</think>\n\n"), "{v}");
     let count = v["usage"]["reasoning_tokens"].as_u64().expect("a count") as usize;
-    assert_eq!(ids(&v)[count - 1], 723);
+    assert_eq!(ids(&v)[count - 1], 799);
     let v = json(&["run", "--json", "--reasoning-budget", "0", FIRST]);
     assert_eq!((&v["reasoning"], &v["usage"]["reasoning_tokens"].as_u64().is_some_and(|n| n < 5)), (&"".into(), &true));
     let default = json(&["run", "--json", "--reasoning-budget", "9", FIRST]);
@@ -150,7 +150,7 @@ fn templates_take_variables_and_may_leave_thinking_open() {
     assert!(!text.contains("<think>") && text.starts_with(thinking), "it begins inside: {v}");
     assert!(thinking.ends_with("so far."), "{thinking}");
     // ids say it too
-    let v = json(&["run", "--json", "--prompt-tokens", "720,363,198,722,198", "-n", "4"]);
+    let v = json(&["run", "--json", "--prompt-tokens", "796,766,198,798,198", "-n", "4"]);
     assert_eq!(v["usage"]["reasoning_tokens"], 4);
     for mode in [&[][..], &["--keep-thinking"]] {
         chat(&[&[path, "-n", "9"], mode].concat(), &format!("{FIRST}\n{SECOND}\n{FIRST}\n"));

@@ -67,14 +67,14 @@ fn lines_between_quotes_are_one_turn() {
 
 #[test]
 fn a_policy_takes_over_with_the_next_turn() {
-    let tight = "lethe:budget=30,trigger=cap,interval=8,recent_ratio=0.1";
+    let tight = "lethe:budget=12,trigger=cap,interval=4,recent_ratio=0.1";
     let switch = format!("/policy {tight}");
     let (text, notes) = chat(&[], &["/policy", FIRST, &switch, "/policy", SECOND, "/policy"]);
-    names(&text, &["policy auto cap=", "so far: no round", "policy lethe budget=30 ", "interval=8"]);
+    names(&text, &["policy auto cap=", "so far: no round", "policy lethe budget=12 ", "interval=4"]);
     let shown: Vec<&str> = text.lines().filter(|line| line.starts_with("so far: ")).collect();
     assert_eq!(shown[..2], ["so far: no round"; 2]);
     names(shown[2], &[" rounds, ", " forgotten, dropped mass ", " % at most"]);
-    assert_eq!(notes.matches("policy lethe budget=30 ").count(), 1, "said when it is chosen: {notes}");
+    assert_eq!(notes.matches("policy lethe budget=12 ").count(), 1, "said when it is chosen: {notes}");
     assert_eq!(notes.matches(" · lethe · ").count(), 1, "in the statistics of the second turn: {notes}");
     assert!(!notes.contains(" cached) + "), "the conversation is read anew: {notes}");
 
@@ -84,7 +84,7 @@ fn a_policy_takes_over_with_the_next_turn() {
     let (save, load) = (format!("/save {}", file.display()), format!("/load {}", file.display()));
     let second = after_first(&[], &[FIRST, &save, &switch, SECOND]);
     assert_eq!(second, chat(&["-q", "--policy", tight], &[&load, SECOND]).0);
-    assert_ne!(second, after_first(&[], &[FIRST, SECOND]), "30 slots are too few for the same thoughts");
+    assert_ne!(second, after_first(&[], &[FIRST, SECOND]), "12 slots are too few for the same thoughts");
 }
 
 #[test]
@@ -102,7 +102,7 @@ fn a_policy_that_is_none_changes_nothing() {
 
 #[test]
 fn stats_show_every_layer_and_all_turns() {
-    let tight = ["--policy", "lethe:budget=30,trigger=cap,interval=8,recent_ratio=0.1"];
+    let tight = ["--policy", "lethe:budget=12,trigger=cap,interval=4,recent_ratio=0.1"];
     let (text, _) = chat(&[&["-q"], &tight[..]].concat(), &["/stats", FIRST, "/stats", SECOND, "/stats"]);
     let reports: Vec<&str> = text.split("slots of each layer at the end").collect();
     assert!(reports[0].starts_with("nothing was asked yet\n") && reports.len() == 3, "{text}");
@@ -129,16 +129,16 @@ fn stats_show_every_layer_and_all_turns() {
 #[test]
 fn the_system_message_can_be_set_and_removed() {
     let alone = |args: &[&str]| ok(&[&["run", "-q", "-n", "30", SECOND], args].concat());
-    // sevens enough to distract a small model
-    let (told, bare) = (alone(&["--system", "7 7 7 7 7"]), alone(&[]));
+    // numbers that a small model takes for those to sort
+    let (told, bare) = (alone(&["--system", "9 5 3 9 5 3"]), alone(&[]));
     assert_ne!(told, bare);
-    let set = ["/system", "/system 7 7 7 7 7", "/system", SECOND, "/clear", SECOND];
+    let set = ["/system", "/system 9 5 3 9 5 3", "/system", SECOND, "/clear", SECOND];
     let removed = ["/system \"\"", "/clear", "/system", SECOND];
     let (text, notes) = chat(&["-n", "30"], &[&set[..], &removed].concat());
-    assert_eq!(text, format!("7 7 7 7 7\n{told}{told}{bare}"), "it outlives what was said");
+    assert_eq!(text, format!("9 5 3 9 5 3\n{told}{told}{bare}"), "it outlives what was said");
     assert_eq!(notes.matches("there is no system message").count(), 2, "{notes}");
-    let (text, _) = chat(&["-q", "-n", "30", "--system", "7 7 7 7 7"], &["/system", SECOND]);
-    assert_eq!(text, format!("7 7 7 7 7\n{told}"));
+    let (text, _) = chat(&["-q", "-n", "30", "--system", "9 5 3 9 5 3"], &["/system", SECOND]);
+    assert_eq!(text, format!("9 5 3 9 5 3\n{told}"));
     // in the middle of a conversation
     let dir = tempfile::tempdir().expect("a folder");
     let file = dir.path().join("talk.json");
@@ -150,8 +150,9 @@ fn the_system_message_can_be_set_and_removed() {
 
 #[test]
 fn questions_are_taken_back_and_asked_again() {
-    let alone = |question: &str, seed: &str| ok(&["run", "-q", "--temperature", "1.5", "--seed", seed, question]);
-    let warm = ["-q", "--temperature", "1.5", "--seed", "4"];
+    let alone =
+        |question: &str, seed: &str| ok(&["run", "-q", "-n", "60", "--temperature", "2.5", "--seed", seed, question]);
+    let warm = ["-q", "-n", "60", "--temperature", "2.5", "--seed", "4"];
     let (text, _) = chat(&warm, &[FIRST, "/retry", "/retry", "/undo", SECOND]);
     let expected = [alone(FIRST, "4"), alone(FIRST, "5"), alone(FIRST, "6"), alone(SECOND, "6")];
     assert_eq!(text, expected.concat(), "each retry has the next seed, and nothing is left after an undo");

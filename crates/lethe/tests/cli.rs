@@ -35,7 +35,7 @@ fn json_has_every_field_and_nothing_else_on_stdout() {
     let (before, answer) = all.split_once("</think>").expect("tags stay in the text");
     assert_eq!(before, format!("<think>\n{thinking}\n"));
     let tokens = v["usage"]["reasoning_tokens"].as_u64().expect("a count") as usize;
-    assert_eq!(ids[tokens - 1], 723, "up to the closing tag");
+    assert_eq!(ids[tokens - 1], 799, "up to the closing tag");
     assert!(answer.ends_with('.'));
     assert_eq!(v["usage"]["cached_tokens"], 0);
     let kv = &v["kv"];
@@ -66,7 +66,7 @@ fn a_folder_without_a_tokenizer_takes_ids() {
     std::fs::write(dir.path().join("config.json"), files.config).expect("written");
     std::fs::write(dir.path().join("model.safetensors"), files.weights).expect("written");
     let path = dir.path().to_str().expect("a path");
-    let text = ok(&["run", "-m", path, "--prompt-tokens", "720,363,198", "-n", "4", "--json", "--kv-dtype", "f32"]);
+    let text = ok(&["run", "-m", path, "--prompt-tokens", "796,766,198", "-n", "4", "--json", "--kv-dtype", "f32"]);
     let v: serde_json::Value = serde_json::from_str(&text).expect("json");
     assert_eq!(v["token_ids"].as_array().map(Vec::len), Some(4));
     fails_naming(&["run", path, QUESTION], &["tokenizer.json", "--prompt-tokens"]);
@@ -112,7 +112,7 @@ fn bad_input_is_refused_with_the_reason() {
     fails_naming(&["run", "--reasoning-budget", "-1", QUESTION], &["--reasoning-budget"]);
     fails_naming(&["run", ""], &["empty"]);
     fails_naming(&["run"], &["empty"]);
-    fails_naming(&["run", "--prompt-tokens", "1,99999"], &["99999", "735"]);
+    fails_naming(&["run", "--prompt-tokens", "1,99999"], &["99999", "799"]);
     fails_naming(&["run", "--temperature", "-1", QUESTION], &["temperature"]);
     fails_naming(&["run", "--top-p", "1.5", QUESTION], &["top_p"]);
     fails_naming(&["run", "--top-p", "-1", QUESTION], &["top_p"]);

@@ -9,6 +9,14 @@ use lethe_kv::KvDtype;
 use lethe_model::{CpuBackend, Model};
 use lethe_policy::PolicySpec;
 
+/// Rows of the embedded model's vocabulary, and some of its tokens.
+pub const VOCAB: u32 = 800;
+pub const OPEN: u32 = 798; // <think>
+pub const CLOSE: u32 = 799; // </think>
+pub const END: u32 = 797; // <|im_end|>
+pub const NEWLINE: u32 = 198;
+pub const CARD: u32 = 704; // " Card"
+
 /// The embedded model on so many threads.
 pub fn reasoner(threads: usize) -> Arc<Model<CpuBackend>> {
     let cpu = Cpu::new(CpuOptions { threads: Some(threads), level: None }).unwrap();

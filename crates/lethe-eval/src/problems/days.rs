@@ -1,5 +1,7 @@
 //! Days: three dishes built on each other, a price list per day, and a running best.
 
+use std::cmp::Ordering;
+
 use super::{Family, Problem, ProblemError, Turn, fits, in_range, rng, rounded};
 use crate::rng::Rng;
 
@@ -57,16 +59,25 @@ impl Days {
         for day in 1..=days {
             let (a, b, c) = (rng.between(1, 29), rng.between(1, 9), rng.between(1, 9));
             let (s, t, u) = (a + extra, a + extra + b, a + extra + b + c);
+            let against = best.1;
             // Of equal days the earliest stays the best.
-            let better = if cheapest { u < best.1 } else { u > best.1 };
+            let better = if cheapest { u < against } else { u > against };
             if day == 1 || better {
                 best = (day, u);
             }
+            let verdict = match u.cmp(&against) {
+                _ if day == 1 => String::new(),
+                Ordering::Less => format!("{u} against {against}: less. "),
+                Ordering::Equal => format!("{u} against {against}: same. "),
+                Ordering::Greater => format!("{u} against {against}: more. "),
+            };
             prices.push(format!("Day {day}: {base} {a} {middle} {b} {last} {c}."));
             lines.push(format!(
                 "Day {day}: {base} {a}, {middle} {b}, {last} {c}. {first} is {a} + {extra} = {s}. \
-                 {second} is {s} + {b} = {t}. {third} is {t} + {c} = {u}. Best so far: day {} with {}.",
-                best.0, best.1
+                 {second} is {s} + {b} = {t}. {third} is {t} + {c} = {u}. {verdict}{} so far: day {} with {}.",
+                if cheapest { "Cheapest" } else { "Dearest" },
+                best.0,
+                best.1
             ));
         }
         let asked = if cheapest { "cheapest" } else { "dearest" };

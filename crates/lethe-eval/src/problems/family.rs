@@ -30,9 +30,6 @@ impl Family {
     pub const ALL: [Family; 6] =
         [Family::Cards, Family::TwoTurn, Family::Days, Family::Sort, Family::Rooms, Family::Recipes];
 
-    /// Those that the embedded model has learned.
-    pub const LEARNED: [Family; 5] = [Family::Cards, Family::TwoTurn, Family::Days, Family::Sort, Family::Rooms];
-
     /// The name in files and on the command line.
     pub fn name(self) -> &'static str {
         match self {

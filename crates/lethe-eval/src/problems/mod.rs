@@ -1,7 +1,6 @@
 //! Seeded problems of bookkeeping, each with its one right chain of thought.
 //!
-//! Text and distributions are those that the embedded reasoner was trained on ([`Family::LEARNED`]; the next one learns recipes as
-//! well); the random stream is our own. A problem is a function of family, level and seed alone, now and in every later version: results name seeds.
+//! Text and distributions are those that the embedded reasoner was trained on (`training/`); the random stream is our own. A problem is a function of family, level and seed alone, now and in every later version: results name seeds.
 //!
 //! [`generate`] draws sizes by level. Where an exact size is wanted, each family has a builder: [`Cards`], [`Days`],
 //! [`Sort`], [`Rooms`], [`Recipes`]. [`solver`] solves problems from their text alone and so checks the generators.

@@ -24,7 +24,7 @@ pub(crate) struct DriftArgs {
     /// A policy with its budget, NAME[:key=value,...] (may be given several times)
     #[arg(long, value_name = "POLICY", required_unless_present = "reference")]
     policy: Vec<PolicySpec>,
-    /// Families of generated problems: cards, two_turn, days, sort, rooms, recipes, or all (that the embedded model knows)
+    /// Families of generated problems: cards, two_turn, days, sort, rooms, recipes, or all
     #[arg(long, value_name = "TASK,...", value_delimiter = ',', default_value = "cards", conflicts_with = "dataset")]
     tasks: Vec<String>,
     /// Problems of each task

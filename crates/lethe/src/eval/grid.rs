@@ -17,7 +17,7 @@ use crate::{Fault, find, load, terminal};
 pub(crate) struct GridArgs {
     #[command(flatten)]
     engine: EngineArgs,
-    /// Families of generated problems: cards, two_turn, days, sort, rooms, recipes, or all (that the embedded model knows)
+    /// Families of generated problems: cards, two_turn, days, sort, rooms, recipes, or all
     #[arg(long, value_name = "TASK,...", value_delimiter = ',', default_value = "all", conflicts_with = "dataset")]
     tasks: Vec<String>,
     /// Policies, NAME[:key=value,...], separated by `;` (may be given several times), or all; `lethe policies` lists them
@@ -148,7 +148,7 @@ pub(super) fn families(names: &[String]) -> Result<Vec<Family>, Fault> {
     let mut named = Vec::new();
     for name in names.iter().map(|name| name.trim()).filter(|name| !name.is_empty()) {
         match name {
-            "all" => named.extend(Family::LEARNED),
+            "all" => named.extend(Family::ALL),
             name => named.push(Family::parse(&name.replace('-', "_"))?),
         }
     }

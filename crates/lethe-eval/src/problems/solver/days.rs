@@ -1,5 +1,7 @@
 //! Solves days.
 
+use std::cmp::Ordering;
+
 use super::{Reader, SolveError, between, senseless};
 use crate::reads::{Fact, Pen};
 
@@ -39,11 +41,11 @@ pub(super) fn solve(mut reader: Reader<'_>, pen: &mut Pen) -> Result<(), SolveEr
     }
     let asked = reader.word()?.value;
     reader.expect(" ")?;
-    let better = if reader.eat("cheapest") {
-        i64::lt
+    let (better, way) = if reader.eat("cheapest") {
+        (Ordering::Less, "Cheapest")
     } else {
         reader.expect("dearest")?;
-        i64::gt
+        (Ordering::Greater, "Dearest")
     };
     reader.expect("?")?;
     reader.end()?;
@@ -83,11 +85,20 @@ pub(super) fn solve(mut reader: Reader<'_>, pen: &mut Pen) -> Result<(), SolveEr
             total = base + extra;
             pen.put(format_args!(" = {total}."));
         }
-        pen.put(" Best so far: day ");
-        // which of the two it is depends on the record either way
-        best.iter().for_each(|best| pen.heed(&best.total));
+        let order = best.as_mut().map(|best| {
+            pen.put(format_args!(" {total} against "));
+            pen.recall(&mut best.total);
+            let order = total.cmp(&best.total.value);
+            pen.put(match order {
+                Ordering::Less => ": less.",
+                Ordering::Equal => ": same.",
+                Ordering::Greater => ": more.",
+            });
+            order
+        });
+        pen.put(format_args!(" {way} so far: day "));
         best = Some(match best {
-            Some(mut best) if !better(&total, &best.total.value) => {
+            Some(mut best) if order != Some(better) => {
                 pen.carry(&mut best.day);
                 pen.put(" with ");
                 pen.carry(&mut best.total);
