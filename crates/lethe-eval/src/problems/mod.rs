@@ -1,6 +1,8 @@
 //! Seeded problems of bookkeeping, each with its one right chain of thought.
 //!
-//! Text and distributions are those that the embedded reasoner was trained on (`training/`); the random stream is our own. A problem is a function of family, level and seed alone, now and in every later version: results name seeds.
+//! Text and distributions are those that the embedded reasoner was trained on (`training/`); the random stream is our own. A
+//! problem is a function of family, level and seed alone, now and in every later version: results name seeds. (The lines of
+//! days have changed once, with the second `reasoner-s`: they now say what is compared.)
 //!
 //! [`generate`] draws sizes by level. Where an exact size is wanted, each family has a builder: [`Cards`], [`Days`],
 //! [`Sort`], [`Rooms`], [`Recipes`]. [`solver`] solves problems from their text alone and so checks the generators.
