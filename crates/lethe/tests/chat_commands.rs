@@ -102,7 +102,7 @@ fn a_policy_that_is_none_changes_nothing() {
 
 #[test]
 fn stats_show_every_layer_and_all_turns() {
-    let tight = ["--policy", "lethe:budget=12,trigger=cap,interval=4,recent_ratio=0.1"];
+    let tight = ["--policy", "lethe:budget=30,trigger=cap,interval=8,recent_ratio=0.1"];
     let (text, _) = chat(&[&["-q"], &tight[..]].concat(), &["/stats", FIRST, "/stats", SECOND, "/stats"]);
     let reports: Vec<&str> = text.split("slots of each layer at the end").collect();
     assert!(reports[0].starts_with("nothing was asked yet\n") && reports.len() == 3, "{text}");
