@@ -58,8 +58,9 @@ def test_an_answer_streams_with_its_thinking_apart(page):
     assert len(slots) == 6 and min(slots) > 20, slots
 
 
-def test_a_policy_that_forgets_shades_the_text_and_shows_its_rounds(page):
-    Select(page.find_element(By.ID, "policy")).select_by_visible_text("recency")
+@pytest.mark.parametrize("policy", ["recency", "lethe+"])  # the second cuts each lane on its own
+def test_a_policy_that_forgets_shades_the_text_and_shows_its_rounds(page, policy):
+    Select(page.find_element(By.ID, "policy")).select_by_visible_text(policy)
     budget = page.find_element(By.ID, "budget")
     budget.clear()
     budget.send_keys("32")
@@ -67,7 +68,7 @@ def test_a_policy_that_forgets_shades_the_text_and_shows_its_rounds(page):
     tokens.send_keys("200")
     ask(page, "Sort 41 7 93 20 55 3 18 62 77 9.")
     note = answered(page).find_element(By.CSS_SELECTOR, ".note").text
-    assert "recency" in note and re.search(r"[\d,]+ forgotten in \d+ rounds", note), note
+    assert policy in note and re.search(r"[\d,]+ forgotten in \d+ rounds", note), note
     alive = page.execute_script("return [...document.querySelectorAll('.shade span')].map(s => s.style.getPropertyValue('--alive')).filter(Boolean).map(Number)")
     assert alive and all(0 <= a < 1 for a in alive) and 0 in alive, "text that all layers forgot"
     rounds = page.find_elements(By.CSS_SELECTOR, "#rounds li")

@@ -14,6 +14,8 @@ pub(crate) enum Trace {
         tokens: u64,
         /// Layers of the model.
         layers: u64,
+        /// Lanes of a layer.
+        kv_heads: u64,
     },
     /// A token was generated. Text that is complete with it comes in the same chunk.
     Token {
@@ -49,14 +51,15 @@ pub(crate) enum Trace {
 #[derive(Debug)]
 pub(crate) struct Tracer {
     layers: usize,
+    kv_heads: usize,
     position: usize,
     told: Vec<Trace>,
 }
 
 impl Tracer {
-    /// For a model of so many layers.
-    pub(crate) fn new(layers: usize) -> Tracer {
-        Tracer { layers, position: 0, told: Vec::new() }
+    /// For a model of so many layers, of so many lanes each.
+    pub(crate) fn new(layers: usize, kv_heads: usize) -> Tracer {
+        Tracer { layers, kv_heads, position: 0, told: Vec::new() }
     }
 
     /// Takes note of an event.
@@ -64,7 +67,8 @@ impl Tracer {
         match event {
             Event::Prefill { done, total } if done == total => {
                 self.position = *total;
-                self.told.push(Trace::Prompt { tokens: *total as u64, layers: self.layers as u64 });
+                let (layers, kv_heads) = (self.layers as u64, self.kv_heads as u64);
+                self.told.push(Trace::Prompt { tokens: *total as u64, layers, kv_heads });
             }
             Event::Token { .. } => {
                 self.told.push(Trace::Token { position: self.position as u64 });
@@ -98,12 +102,12 @@ mod tests {
 
     #[test]
     fn positions_go_on_from_the_prompt() {
-        let mut tracer = Tracer::new(2);
+        let mut tracer = Tracer::new(2, 1);
         let token = || Event::Token { id: 1, text: String::new(), logprobs: None };
         for event in [Event::Prefill { done: 3, total: 7 }, Event::Prefill { done: 7, total: 7 }, token(), token()] {
             tracer.saw(&event);
         }
-        let prompt = Trace::Prompt { tokens: 7, layers: 2 };
+        let prompt = Trace::Prompt { tokens: 7, layers: 2, kv_heads: 1 };
         assert_eq!(tracer.told(), [prompt, Trace::Token { position: 7 }, Trace::Token { position: 8 }]);
         assert!(tracer.told().is_empty());
         tracer.saw(&Event::Forgot { layer: 1, lane: None, positions: vec![4, 5] });

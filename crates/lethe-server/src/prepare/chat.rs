@@ -6,6 +6,7 @@ use serde_json::Value;
 use crate::error::ApiError;
 use crate::options::Reasoning;
 use crate::output::splitter::Splitter;
+use crate::output::trace::Tracer;
 use crate::prepare::conversation::Conversation;
 use crate::prepare::job::{Endpoint, Job, Telling};
 use crate::prepare::tools::Calling;
@@ -59,14 +60,15 @@ pub(crate) fn job(context: Context<'_>, body: &[u8]) -> Result<Job, ApiError> {
 
     let most_calls = if chat.parallel_tool_calls == Some(false) { 1 } else { usize::MAX };
     let verbatim = context.options.reasoning == Reasoning::Verbatim;
-    let layers = context.served.engine.context().layers;
+    let shape = &context.served.model.config;
+    let tracer = || Tracer::new(shape.n_layers, shape.n_kv_heads);
     let telling = |first: bool| {
         let splitter = Splitter::new(tags.cloned(), inside, verbatim);
         let splitter = match calling.parser(context.served.tools) {
             Some(parser) => splitter.with_tools(parser, most_calls),
             None => splitter,
         };
-        Telling { splitter, first, echo: None, traced: (forgetting.trace && stream).then_some(layers) }
+        Telling { splitter, first, echo: None, traced: (forgetting.trace && stream).then(tracer) }
     };
     let seed = generation.sampling.seed;
     let request = |i: u32| {

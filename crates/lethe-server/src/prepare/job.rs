@@ -3,6 +3,7 @@
 use lethe_engine::Request;
 
 use crate::output::splitter::Splitter;
+use crate::output::trace::Tracer;
 
 /// A request that is in order.
 pub(crate) struct Job {
@@ -46,8 +47,8 @@ pub(crate) struct Telling {
     pub(crate) first: bool,
     /// The prompt, to be returned before its continuation.
     pub(crate) echo: Option<Echo>,
-    /// Layers of the model, where the client hears what the cache does.
-    pub(crate) traced: Option<usize>,
+    /// Follows the cache, where the client hears what it does.
+    pub(crate) traced: Option<Tracer>,
 }
 
 /// A prompt to be returned.

@@ -27,7 +27,7 @@ impl From<Telling> for Told {
     fn from(Telling { splitter, first, echo, traced }: Telling) -> Told {
         let choice = Choice::new(splitter);
         let choice = match traced {
-            Some(layers) => choice.traced(layers),
+            Some(tracer) => choice.traced(tracer),
             None => choice,
         };
         Told { choice, first, echo }
