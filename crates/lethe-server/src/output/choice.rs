@@ -29,9 +29,9 @@ impl Choice {
         Choice { splitter, said, scored, prompt_scored: None, reasoning_tokens: 0, done: None, tracer: None }
     }
 
-    /// The same, telling what the cache does.
-    pub(crate) fn traced(self, tracer: Tracer) -> Choice {
-        Choice { tracer: Some(tracer), ..self }
+    /// The same, telling what the cache does where somebody follows it.
+    pub(crate) fn traced(self, tracer: Option<Tracer>) -> Choice {
+        Choice { tracer, ..self }
     }
 
     /// What the cache did since the last call; nothing unless it is traced.

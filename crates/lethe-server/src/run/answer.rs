@@ -25,12 +25,7 @@ pub(crate) struct Told {
 
 impl From<Telling> for Told {
     fn from(Telling { splitter, first, echo, traced }: Telling) -> Told {
-        let choice = Choice::new(splitter);
-        let choice = match traced {
-            Some(tracer) => choice.traced(tracer),
-            None => choice,
-        };
-        Told { choice, first, echo }
+        Told { choice: Choice::new(splitter).traced(traced), first, echo }
     }
 }
 
