@@ -16,7 +16,7 @@ from reasoner.presets import PRESETS
 from reasoner.trainer import LOG, Trainer
 
 EXAMPLES = """examples:
-  python training/train.py --preset cpu --out run              the whole of it, about two hours on two cores
+  python training/train.py --preset cpu --out run              the whole of it, over two hours on two cores
   python training/train.py --preset cpu --out run --minutes 40 the first 40 minutes, then a checkpoint
   python training/train.py --out run --resume --minutes 40     40 minutes more
   python training/train.py --preset cpu --seed 2 --out run2    another seed: other weights, other problems
