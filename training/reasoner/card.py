@@ -24,7 +24,7 @@ FIRST = {"cards": (25, 25), "two_turn": (5, 8), "days": (7, 25), "sort": (21, 25
 START = {
     False: """Layers 0 to 2 start as known look-up circuits, and numbers with their sizes; Muon for matrices, AdamW for
     the rest.""",
-    True: """AdamW changed all weights of the model that it started from.""",
+    True: """AdamW changed {what} of the model that it started from.""",
 }
 CLAIM = 0.9  # right, at every length up to the longest that is claimed
 
@@ -73,12 +73,13 @@ def _about(shape: Shape, parameters: int, base: str | None) -> str:
 
 
 def _training(preset: Preset, seed: int, training: dict) -> str:
+    what = f"adapters of rank {preset.rank} beside all matrices" if preset.rank else "all weights"
     return _paragraph(
         f"""{training["tokens"] / 1e6:.1f}M tokens in {training["steps"]} steps,
         {training["seconds"] / 60:.0f} minutes on {training["device"]}; preset `{preset.name}`, seed {seed}. Loss on the
         assistant's part only, problems unpacked, short to long, jumps in the positions up to {preset.max_positions},
-        averaged weights. {START[preset.base]} Chosen by what it gets right with the full cache, never by how it does
-        when a cache forgets."""
+        averaged weights. {START[preset.base].format(what=what)} Chosen by what it gets right with the full cache, never
+        by how it does when a cache forgets."""
     )
 
 

@@ -48,11 +48,13 @@ def difficulty(rng: Random, family: str, now: Stage, stretch: float) -> tuple[fl
     return now.level * (rng.random() ** 0.5 if rng.random() < 0.85 else 1.0), None
 
 
-def rate(time: float, step: int) -> float:
-    """Part of the full learning rate: up over 60 steps, level, then down to a hundredth."""
-    return min(1.0, (step + 1) / 60) * (1.0 if time < 0.6 else max(0.01, (1 - time) / 0.4))
+def rate(time: float, step: int, steps: int) -> float:
+    """Part of the full learning rate: up over 60 steps, of a short run over a twentieth, level, then down to a
+    hundredth."""
+    up = min(60.0, steps / 20)
+    return min(1.0, (step + 1) / up) * (1.0 if time < 0.6 else max(0.01, (1 - time) / 0.4))
 
 
-def forgetting(time: float) -> float:
-    """How fast the averaged weights follow the newest."""
-    return 0.01 if time < 0.9 else 0.004
+def forgetting(time: float, steps: int) -> float:
+    """How fast the averaged weights follow the newest: faster in runs of few steps, so that they do not lag behind."""
+    return min(1.0, (0.01 if time < 0.9 else 0.004) * max(1.0, 6000 / steps))

@@ -54,6 +54,11 @@ def pools(preset: Preset) -> int:
     return max(1, round(preset.tokens / pool_tokens(preset)))
 
 
+def steps(preset: Preset) -> int:
+    """How many steps a run has, about: twice as many in its first half, where batches are half as large."""
+    return max(1, round(1.5 * preset.tokens / preset.batch))
+
+
 class Source:
     """Draws pools. One run has one tokenizer and one seed."""
 

@@ -34,6 +34,7 @@ class Preset:
     workers: int = 0  # processes that make problems; 0 makes them in between
     compile: bool = True
     base: bool = False  # whether a model that is there already is taught; its own shape counts, and AdamW does it all
+    rank: int = 0  # of the adapters by which it is taught; 0 changes all its weights
 
     def shape(self, vocab: int) -> Shape:
         """The model's shape; rows are added to the vocabulary up to a multiple of 32."""
@@ -74,8 +75,11 @@ class Preset:
             raise ValueError(f"problems up to {self.longest} tokens do not fit in {self.max_positions} positions")
         if self.stretch < 1:
             raise ValueError(f"stretch goes on from level 1, not from {self.stretch}")
-        if self.workers < 0:
-            raise ValueError(f"workers must be 0 or more, not {self.workers}")
+        for name in ("workers", "rank"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} must be 0 or more, not {getattr(self, name)}")
+        if self.rank and not self.base:
+            raise ValueError(f"adapters, here of rank {self.rank}, are for a model that is there already")
 
 
 PRESETS = {

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
-from . import curriculum, data, wiring
+from . import adapters, curriculum, data, wiring
 from .base import Base
 from .checkpoint import read, write
 from .model import Reasoner, Shape
@@ -34,6 +34,8 @@ class Trainer:
         if base:
             self.tokenizer, self.model = base.tokenizer, Reasoner(base.shape)
             self.model.load_state_dict(base.weights)
+            if preset.rank:
+                adapters.adapt(self.model, preset.rank, seed)
         else:
             self.tokenizer = build()
             self.model = Reasoner(preset.shape(self.tokenizer.get_vocab_size()))
@@ -41,15 +43,17 @@ class Trainer:
             known = numbers(self.tokenizer), words(self.tokenizer), self.tokenizer.token_to_id(":")
             wiring.wire(self.model, *known, seed)
         self.model.to(device)
-        self.average = {name: weight.detach().clone() for name, weight in self.model.named_parameters()}
+        learned = self.learned()
+        self.average = {name: weight.detach().clone() for name, weight in learned.items()}
         matrices, others = [], []
-        for name, weight in self.model.named_parameters():
+        for name, weight in learned.items():
             # What AdamW has made goes on with AdamW.
             (matrices if weight.dim() == 2 and "embed" not in name and not base else others).append(weight)
         adam = torch.optim.AdamW(others, preset.adam_lr, betas=(0.9, 0.95), weight_decay=0.0)
         self.optimisers = {"adam": (adam, preset.adam_lr)}
         if matrices:
             self.optimisers["muon"] = (Muon(matrices, preset.muon_lr), preset.muon_lr)
+        self.steps = data.steps(preset)
         self.step = 0
         self.tokens = 0
         self.place = (0, 0)  # pool, and batch in it
@@ -83,7 +87,7 @@ class Trainer:
 
     def learn(self, batch: data.Batch, now: float) -> tuple[Tensor, Tensor]:
         """One step at a time of the run, 0 to 1. The loss, and its sum and count by kind, [2, kinds]."""
-        rate = curriculum.rate(now, self.step)
+        rate = curriculum.rate(now, self.step, self.steps)
         for optimiser, full in self.optimisers.values():
             for group in optimiser.param_groups:
                 group["lr"] = full * rate
@@ -98,13 +102,13 @@ class Trainer:
             each = F.cross_entropy(self.model.logits(stream), targets[learned], reduction="none")
         loss = each.mean()
         loss.backward()
-        nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        weights = list(self.learned().values())
+        nn.utils.clip_grad_norm_(weights, 1.0)
         for optimiser, _ in self.optimisers.values():
             optimiser.step()
             optimiser.zero_grad()
         with torch.no_grad():
-            weights = list(self.model.parameters())
-            torch._foreach_lerp_(list(self.average.values()), weights, curriculum.forgetting(now))
+            torch._foreach_lerp_(list(self.average.values()), weights, curriculum.forgetting(now, self.steps))
             kind = kinds[:, None].expand_as(learned)[learned]
             by_kind = torch.zeros(2, len(data.KINDS), device=self.device)
             by_kind[0].index_add_(0, kind, each)
@@ -112,6 +116,10 @@ class Trainer:
         self.step += 1
         self.tokens += batch.tokens
         return loss.detach(), by_kind
+
+    def learned(self) -> dict[str, nn.Parameter]:
+        """What steps change, by name."""
+        return {name: weight for name, weight in self.model.named_parameters() if weight.requires_grad}
 
     def compile(self) -> None:
         """Fuses what each layer computes besides matrix products: about a sixth faster on two cores."""
@@ -121,7 +129,8 @@ class Trainer:
     def averaged(self) -> Reasoner:
         """The model with the averaged weights, on the CPU, in float32."""
         model = Reasoner(self.model.shape)
-        model.load_state_dict({name: weight.cpu() for name, weight in self.average.items()})
+        weights = {name: weight.cpu() for name, weight in (self.model.state_dict() | self.average).items()}
+        model.load_state_dict(adapters.merged(weights))
         return model.eval()
 
     def save(self, out: Path) -> None:
@@ -156,7 +165,9 @@ class Trainer:
         except (KeyError, TypeError) as error:
             raise ValueError(f"the checkpoint in {out} is of another version: {error}") from error
         tokenizer = Tokenizer.from_str(state["tokenizer"])
-        base = Base(state["base"], Shape(**state["shape"]), tokenizer, state["model"]) if preset.base else None
+        base = None
+        if preset.base:
+            base = Base(state["base"], Shape(**state["shape"]), tokenizer, adapters.own(state["model"]))
         trainer = cls(preset, state["seed"], device, base)
         trainer.model.load_state_dict(state["model"])
         trainer.average = state["average"]

@@ -16,7 +16,7 @@ from transformers import (
 )
 
 import references
-from reasoner import base, evaluate
+from reasoner import adapters, base, evaluate
 from reasoner.attention import layers
 from reasoner.card import _claim
 from reasoner.data import Source
@@ -24,6 +24,7 @@ from reasoner.errors import kind_of
 from reasoner.export import export
 from reasoner.finish import finish
 from reasoner.generate import generate
+from reasoner.model import Reasoner
 from reasoner.presets import PRESETS, Preset
 from reasoner.statistics import wilson
 from reasoner.tasks import ask, problem
@@ -90,7 +91,8 @@ def test_the_exported_folder_loads_and_says_the_same(tiny: Preset, tmp_path: Pat
     ]
 
 
-def test_a_llama_is_taught_from_a_folder(tiny: Preset, tmp_path: Path) -> None:
+@pytest.mark.parametrize("rank", [0, 8])
+def test_a_llama_is_taught_from_a_folder(rank: int, tmp_path: Path) -> None:
     config = LlamaConfig(
         vocab_size=1024,
         hidden_size=96,
@@ -108,7 +110,9 @@ def test_a_llama_is_taught_from_a_folder(tiny: Preset, tmp_path: Path) -> None:
     reference = LlamaForCausalLM(config).eval()
     reference.save_pretrained(tmp_path / "llama")
     PreTrainedTokenizerFast(tokenizer_object=build()).save_pretrained(tmp_path / "llama")
-    preset = PRESETS["smollm2"].changed(["max_positions=2048", "longest=2000", "workers=0", "dtype=float32"])
+    preset = PRESETS["smollm2"].changed(
+        ["max_positions=2048", "longest=2000", "workers=0", "dtype=float32", f"rank={rank}"]
+    )
     trainer = Trainer(preset, 0, CPU, base.load(tmp_path / "llama", 2048))
     ids, positions = torch.randint(900, (2, 90)), torch.arange(90).repeat(2, 1)
     positions[:, 50:] += 700
@@ -117,12 +121,19 @@ def test_a_llama_is_taught_from_a_folder(tiny: Preset, tmp_path: Path) -> None:
         assert (trainer.model.logits(trainer.model(ids, positions)) - theirs).abs().max() < 1e-3
 
     batch = min(Source(preset, 0, trainer.tokenizer).pool(0), key=lambda batch: batch.ids.size)
+    start = {name: weight.clone() for name, weight in trainer.averaged().named_parameters()}
     before = float(trainer.learn(batch, 0.1)[0])
     trainer.save(tmp_path)
     resumed = Trainer.resumed(tmp_path, CPU)
     for _ in range(8):
         after = float(resumed.learn(batch, 0.1)[0])
     assert after < before
+    changed = {name for name, weight in resumed.averaged().named_parameters() if not torch.equal(weight, start[name])}
+    assert changed == {name for name in start if not rank or "_proj" in name}
+    newest = Reasoner(resumed.model.shape)
+    newest.load_state_dict(adapters.merged(resumed.model.state_dict()))
+    with torch.no_grad():
+        assert (resumed.model(ids) - newest(ids)).abs().max() < 1e-3
     export(resumed.averaged(), resumed.tokenizer, tmp_path / "taught")
     taught = AutoModelForCausalLM.from_pretrained(tmp_path / "taught", dtype=torch.float32).eval()
     assert taught.config.model_type == "llama"

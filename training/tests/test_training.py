@@ -209,6 +209,7 @@ def test_wrong_settings_are_refused(tiny: Preset, tmp_path: Path) -> None:
         "layers=2": "wires 3 layers",
         "longest=4096": "do not fit in 2048 positions",
         "tokens=0": "tokens must be 1 or more",
+        "rank=4": "for a model that is there already",
     }.items():
         with pytest.raises(ValueError, match=message):
             tiny.changed([wrong])
