@@ -24,6 +24,7 @@ EXAMPLES = """examples:
   python training/train.py --preset gpu --device cpu --out try --minutes 1 \\
       --set layers=3 --set workers=0 --set batch=4096          that the preset works, where there is no GPU
   python training/train.py --preset smollm2 --base SmolLM2-135M-Instruct.Q4_1.gguf --out smol
+  python training/train.py --preset smollm2 --base smol/model --seed 1 --out smol2 --set rank=32 --set adam_lr=0.002
 The finished model is in OUT/model, what was measured in OUT/evaluation.json and in the card, OUT/model/README.md.
 """
 

@@ -12,7 +12,7 @@ import torch
 
 import train
 from reasoner import data
-from reasoner.curriculum import SHARES
+from reasoner.curriculum import SHARES, forgetting, rate
 from reasoner.presets import PRESETS, Preset
 from reasoner.progress import Progress
 from reasoner.tasks import draw
@@ -59,6 +59,15 @@ def test_batches_teach_the_assistants_part_and_waste_little(index: int) -> None:
             assert turns == (2 if data.KINDS[kind] == "two_turn" else 1)
             assert (targets == think).sum() == turns and (targets == end).sum() == turns
             assert not (targets == start).any()
+
+
+def test_short_runs_warm_up_and_forget_faster(tiny: Preset) -> None:
+    whole, short = data.steps(PRESETS["cpu"]), 400
+    assert forgetting(0.5, whole) == 0.01 and forgetting(0.95, whole) == 0.004
+    assert forgetting(0.5, short) == pytest.approx(0.15) and forgetting(0.5, 1) == 1.0
+    assert rate(0.0, 19, whole) == pytest.approx(20 / 60) and rate(0.0, 19, short) == 1.0
+    pools = [data.Source(tiny, 0, TOKENIZER).pool(index) for index in range(data.pools(tiny))]
+    assert sum(map(len, pools)) == pytest.approx(data.steps(tiny), rel=0.3)
 
 
 def test_shares_are_of_tokens() -> None:
