@@ -1,6 +1,6 @@
 """Adapters: a model is taught by small matrices beside its own, which stay as they are (LoRA; Hu and others, 2021).
 
-A step costs two thirds of one that changes all weights, as no gradients of the large matrices are made.
+No gradients of the large matrices are made, which are a third of a step's arithmetic.
 """
 
 from __future__ import annotations

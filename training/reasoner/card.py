@@ -20,12 +20,6 @@ ABOUT = {
 }
 # What the first embedded model had right at `FIRST_LEVELS`, greedy, full cache; days in their older text.
 FIRST = {"cards": (25, 25), "two_turn": (5, 8), "days": (7, 25), "sort": (21, 25), "rooms": (24, 25)}
-# How a run starts, from scratch or from a model that is there already.
-START = {
-    False: """Layers 0 to 2 start as known look-up circuits, and numbers with their sizes; Muon for matrices, AdamW for
-    the rest.""",
-    True: """AdamW changed {what} of the model that it started from.""",
-}
 CLAIM = 0.9  # right, at every length up to the longest that is claimed
 
 
@@ -73,14 +67,22 @@ def _about(shape: Shape, parameters: int, base: str | None) -> str:
 
 
 def _training(preset: Preset, seed: int, training: dict) -> str:
-    what = f"adapters of rank {preset.rank} beside all matrices" if preset.rank else "all weights"
     return _paragraph(
         f"""{training["tokens"] / 1e6:.1f}M tokens in {training["steps"]} steps,
         {training["seconds"] / 60:.0f} minutes on {training["device"]}; preset `{preset.name}`, seed {seed}. Loss on the
         assistant's part only, problems unpacked, short to long, jumps in the positions up to {preset.max_positions},
-        averaged weights. {START[preset.base].format(what=what)} Chosen by what it gets right with the full cache, never
-        by how it does when a cache forgets."""
+        averaged weights. {_start(preset)} Chosen by what it gets right with the full cache, never by how it does
+        when a cache forgets."""
     )
+
+
+def _start(preset: Preset) -> str:
+    """How a run starts, from scratch or from a model that is there already, and what changes its weights."""
+    if not preset.base:
+        return """Layers 0 to 2 start as known look-up circuits, and numbers with their sizes; Muon for matrices, AdamW
+        for the rest."""
+    what = f"adapters of rank {preset.rank} beside all matrices" if preset.rank else "all weights"
+    return f"AdamW changed {what} of the model that it started from."
 
 
 def _accuracy(families: dict) -> str:

@@ -43,10 +43,11 @@ class Trainer:
             known = numbers(self.tokenizer), words(self.tokenizer), self.tokenizer.token_to_id(":")
             wiring.wire(self.model, *known, seed)
         self.model.to(device)
-        learned = self.learned()
-        self.average = {name: weight.detach().clone() for name, weight in learned.items()}
+        # What steps change, by name.
+        self.weights = {name: weight for name, weight in self.model.named_parameters() if weight.requires_grad}
+        self.average = {name: weight.detach().clone() for name, weight in self.weights.items()}
         matrices, others = [], []
-        for name, weight in learned.items():
+        for name, weight in self.weights.items():
             # What AdamW has made goes on with AdamW.
             (matrices if weight.dim() == 2 and "embed" not in name and not base else others).append(weight)
         adam = torch.optim.AdamW(others, preset.adam_lr, betas=(0.9, 0.95), weight_decay=0.0)
@@ -102,7 +103,7 @@ class Trainer:
             each = F.cross_entropy(self.model.logits(stream), targets[learned], reduction="none")
         loss = each.mean()
         loss.backward()
-        weights = list(self.learned().values())
+        weights = list(self.weights.values())
         nn.utils.clip_grad_norm_(weights, 1.0)
         for optimiser, _ in self.optimisers.values():
             optimiser.step()
@@ -116,10 +117,6 @@ class Trainer:
         self.step += 1
         self.tokens += batch.tokens
         return loss.detach(), by_kind
-
-    def learned(self) -> dict[str, nn.Parameter]:
-        """What steps change, by name."""
-        return {name: weight for name, weight in self.model.named_parameters() if weight.requires_grad}
 
     def compile(self) -> None:
         """Fuses what each layer computes besides matrix products: about a sixth faster on two cores."""
